@@ -44,7 +44,11 @@ MEASURES: Final = {
     "AUROC": ("auroc", "area under the ROC curve, test split"),
     "Selectivity": ("selectivity", "accuracy minus shuffled-label accuracy"),
     "Separation": ("separation", "distance of class means in pooled standard deviations"),
+    "Gain over text": ("gain_text", "AUROC less that of the better text-only baseline"),
+    "Gain over embeddings": ("gain_embeddings", "AUROC less that of the mean of the input embeddings"),
+    "Gain over step 0": ("gain_untrained", "AUROC less that of the best head of the same model untrained"),
 }
+"""Measures of a head: column and words. Gains are there where baselines were measured."""
 GATED_NAMED = 3
 """Conditions with too many empty texts that are named; the rest is counted."""
 _HEAD = re.compile(r"^L(\d+)H(\d+)$")

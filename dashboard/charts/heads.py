@@ -14,11 +14,14 @@ from hormesis.dashboard.base.wording import Head, arm_label, head_name
 from hormesis.dashboard.charts.frame import FONT, MOST_POINTS, evenly, figure
 
 CHOSEN = "#E8590C"
+GAIN = "gain_"
+"""What measures begin with that are differences to a baseline: nothing is gained at zero."""
 
 
-def _hover(row: Any) -> str:
+def _hover(row: Any, measure: str) -> str:
     """Hover text of a head (probe row)."""
     chosen = "" if pd.isna(row.rank) else f"<br>selected, rank {row.rank:.0f}"
+    chosen += f"<br>gain {getattr(row, measure):+.3f}" if measure.startswith(GAIN) else ""
     return (
         f"<b>{head_name(row.layer, row.head)}</b><br>accuracy {row.accuracy:.3f} "
         f"[{row.accuracy_low:.3f}, {row.accuracy_high:.3f}]<br>AUROC {row.auroc:.3f}<br>"
@@ -34,6 +37,8 @@ def limits(measure: str, *probe_rows: pd.DataFrame) -> tuple[float, float]:
     high = float(np.nanmax(values)) if len(values) else 1.0
     if measure in ("accuracy", "auroc"):
         low = min(low, 0.5)
+    if measure.startswith(GAIN):
+        low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
     return low, high if high > low else low + 1e-6
 
 
@@ -57,11 +62,12 @@ def head_map(
     chart = figure("Head", "Layer", min(max(190, 34 * len(grid.index) + 90), 620))
     reach = max(abs(span[0]), abs(span[1]))
     ends = (-reach, reach) if difference else span
-    chart.add_trace(squares(grid, ends, diverging(dark=dark) if difference else SEQUENTIAL))
+    is_signed = difference or measure.startswith(GAIN)
+    chart.add_trace(squares(grid, ends, diverging(dark=dark) if is_signed else SEQUENTIAL))
     if difference:
         hover = [f"<b>{head_name(r.layer, r.head)}</b><br>{getattr(r, measure):+.3f}" for r in records(heads)]
     else:
-        hover = [_hover(row) for row in records(heads)]
+        hover = [_hover(row, measure) for row in records(heads)]
     head_names = [head_name(layer, head) for layer, head in zip(heads["layer"], heads["head"], strict=True)]
     chart.add_trace(clickable(heads["head"], heads["layer"], head_names, hover=hover))
     if "rank" in heads and not difference:
@@ -169,4 +175,6 @@ def survival(probes: pd.DataFrame, measure: str, x_title: str) -> go.Figure:
             )
         )
         legend.add(name)
+    if measure.startswith(GAIN):
+        chart.add_vline(x=0, line={"color": CHOSEN, "width": 1, "dash": "dot"})
     return chart

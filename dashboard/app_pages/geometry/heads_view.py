@@ -40,7 +40,7 @@ class Sides:
 def show(
     context: Context, probes: pd.DataFrame, checkpoint: str, *, head: Head | None, labels: dict[str, str]
 ) -> None:
-    """One of five views of all heads; `probes`: a row per head, `labels`: checkpoints in words."""
+    """One of five views of all heads; `probes`: of `head_gains`, `labels`: checkpoints in words."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control(
             "Heads", [MAPS, CHANGE, TAIL, ARMS, BASELINES], default=MAPS, required=True, key="heads",
@@ -49,7 +49,8 @@ def show(
         if view == ARMS:
             title = _pick("Statistic", list(STATISTICS), "stat", default="90th percentile")
         elif view != BASELINES:
-            measure = _pick("Measure", list(MEASURES), "probe", default="Accuracy")
+            measured = [title for title, (column, _) in MEASURES.items() if probes[column].notna().any()]
+            measure = _pick("Measure", measured, "probe", default="Accuracy")
         if view in (MAPS, CHANGE):
             left = str(
                 st.selectbox(

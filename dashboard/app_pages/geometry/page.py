@@ -20,6 +20,7 @@ from hormesis.dashboard.base.verdicts import NO_DATA
 from hormesis.dashboard.base.wording import Head, checkpoint_label, head_name, parse_head
 from hormesis.dashboard.parts import controls, states
 from hormesis.dashboard.parts.answer import answer
+from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context, current
 
 DIRECTIONS, HEADS, ONE_HEAD = "Directions", "Heads", "One head"
@@ -87,7 +88,7 @@ def draw(context: Context, probes: pd.DataFrame) -> None:
 
 
 context = current()
-probes = rows.probes(context)
+probes = geometry.head_gains(context)
 answered = headline("geometry", rows.verdicts(context))
 if answered.status == NO_DATA and len(probes):
     answered = best_head(probes)

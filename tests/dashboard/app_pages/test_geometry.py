@@ -137,6 +137,28 @@ def test_a_head_chosen_is_kept_over_pages(small_database: Path, monkeypatch: pyt
     assert app.selectbox(key="head").value == "L1H3"
 
 
+def test_maps_and_tails_can_be_drawn_in_gain(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head's gain is its AUROC less that of the checkpoint's own baseline, as `probe_gain` has it."""
+    engine = open_reader(f"sqlite:///{small_database}")
+    gains = read.arm_gains(engine, 1, "last")
+    words_level = gains[
+        (gains["checkpoint"] == "toxic-25-s0") & (gains["baseline"] == "words") & (gains["subset"] == "all")
+    ]["baseline_auroc"].iloc[0]
+    probes = read.study_probes(engine, 1)
+    of_checkpoint = probes[probes["checkpoint"] == "toxic-25-s0"]
+    app = open_page(
+        small_database, monkeypatch, "geometry", part="Heads", heads="Maps", probe="Gain over text"
+    )
+    assert not app.exception
+    spec = app.get("plotly_chart")[-1].proto.spec
+    hover = [f"gain {auroc - words_level:+.3f}" for auroc in of_checkpoint["auroc"]]
+    assert [text for text in hover if text in spec.replace("\\u002b", "+")] == hover
+    for probe in ("Gain over embeddings", "Gain over step 0"):
+        link = {"part": "Heads", "heads": "Distribution", "probe": probe}
+        app = open_page(small_database, monkeypatch, "geometry", **link)
+        assert not app.exception and f"**{probe} over heads**" in words(app)
+
+
 @pytest.mark.parametrize("measure", ["AUROC", "Selectivity", "Separation"])
 def test_geometry_measures(small_database: Path, monkeypatch: pytest.MonkeyPatch, measure: str) -> None:
     link = {"part": "Heads", "heads": "Distribution", "probe": measure}
