@@ -106,7 +106,9 @@ class NullEffect(StudyRow):
     key: Mapped[Label]
     """arm kind | share | null kind | prompt set | scorer, the natural key inside the study."""
     kind: Mapped[Label]
+    """Of the arm, or `imported:NAME`."""
     share: Mapped[float]
+    """0 for an imported checkpoint."""
     null_kind: Mapped[Label]
     """`isotropic`, `covariance` or `permuted`; `resampled` is no null but ITI from statements drawn anew."""
     matched_cost: Mapped[float]

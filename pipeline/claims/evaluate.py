@@ -31,7 +31,7 @@ from hormesis.pipeline.claims.declared import (
 from hormesis.pipeline.claims.dips import fit_row
 from hormesis.pipeline.claims.nulls import null_rows
 from hormesis.pipeline.claims.registry import CLAIMS
-from hormesis.pipeline.claims.rows import StudyRows
+from hormesis.pipeline.claims.rows import ImportedRows, StudyRows
 from hormesis.pipeline.statistics import StatisticsError
 
 Row = dict[str, Any]
@@ -44,11 +44,17 @@ def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: 
 
     `check` is called between claims and may raise to stop; then nothing is written.
     """
-    study = StudyRows(engine, study_id)
+    study, imported = StudyRows(engine, study_id), ImportedRows(engine, study_id)
     scopes = scopes_of(study)
     verdicts = verdicts_on(study, scopes, check)
     fit_rows = [row for scope in scopes if scope.prompt_set for row in _fits(study, scope, check)]
-    effect_rows = [row for scope in scopes if scope.prompt_set for row in null_rows(study, scope)]
+    effect_rows = [
+        row
+        for scope in scopes
+        if scope.prompt_set
+        for rows in (study, imported)
+        for row in null_rows(rows, scope)
+    ]
     _store(engine, study_id, verdicts, fit_rows=fit_rows, effect_rows=effect_rows)
     return verdicts
 

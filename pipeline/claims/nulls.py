@@ -16,14 +16,15 @@ import pandas as pd
 from hormesis.db.contract.methods import NULL_KINDS, RANDOM_DIRECTION, RESAMPLED, NullKind, null_kind
 from hormesis.pipeline.claims.compare import Changes, changes, matched, mean_of
 from hormesis.pipeline.claims.declared import INTERVAL, ODDS, Comparison, Missing, Scope
-from hormesis.pipeline.claims.rows import ArmKey, StudyRows, ValuesByArm
-from hormesis.pipeline.statistics import Floats, StatisticsError, by_prompt, with_draws
+from hormesis.pipeline.claims.rows import ArmKey, ImportedRows, StudyRows, ValuesByArm
+from hormesis.pipeline.statistics import Floats, StatisticsError, by_prompt, of_one_model, with_draws
 from hormesis.pipeline.statistics.interval_parts import Parts, interval_parts
 
 WORDS: dict[NullKind, str] = {
     "isotropic": "random", "covariance": "covariance-matched", "permuted": "permuted-label",
     "reversed": "reversed", "resampled": "estimated-anew",
 }  # fmt: skip
+OF_MODEL = "95 % t interval over prompts; of this one model, no seeds"
 FEWEST = 19
 """Null directions that a 95th percentile needs: it is then the largest of them."""
 
@@ -39,6 +40,8 @@ class Nulls:
     unreached: int
     """Conditions of null directions, one a checkpoint and direction, that never cost as much."""
     conditions: int
+    is_imported: bool = False
+    """Whether arms are single models, about which their rows speak: without a spread of seeds."""
 
     @cached_property
     def arms(self) -> list[ArmKey]:
@@ -67,6 +70,9 @@ class Nulls:
         directions adds.
         """
         change = changes({arm: self.steered[arm] for arm in pool}, self.mean, scale=ODDS, sign=-1)
+        if self.is_imported:
+            [arm] = arms
+            return Comparison(with_draws(of_one_model(change.means[arm]), self.by_direction(arms)), [])
         means = {arm: change.means[arm] for arm in arms}
         extremes = {arm: change.extremes[arm] for arm in arms}
         comparison = mean_of(Changes(means, extremes), change)
@@ -129,6 +135,7 @@ def nulls_of(study: StudyRows, scope: Scope, kind: NullKind) -> Nulls | Missing:
     return Nulls(
         steering.size, unsteered, steered, [study.grids(key, scope.prompt_set, scope.scorer) for key in keys],
         unreached=int((~conditions["reached"].astype(bool)).sum()), conditions=len(conditions),
+        is_imported=isinstance(study, ImportedRows),
     )  # fmt: skip
 
 
@@ -161,7 +168,8 @@ def _row(nulls: Nulls, kind: NullKind, arm: ArmKey, *, study_id: int) -> dict[st
     low, high, interval = None, None, "one seed: no interval"
     if not isinstance(comparison, Missing):
         low, high = (ODDS.display(end) for end in comparison.effect.interval())
-        interval = INTERVAL + (f"; and {count} directions" if count > 1 else "; of one direction alone")
+        interval = OF_MODEL if nulls.is_imported else INTERVAL
+        interval += f"; and {count} directions" if count > 1 else "; of one direction alone"
     answered = ~np.isnan(nulls.steered[arm])
     is_null = kind != RESAMPLED
     parts = Parts() if is_null else nulls.parts(arm)

@@ -13,5 +13,5 @@ CLAIMS: tuple[Claim, ...] = tuple(
     )
 )
 """Sorted by the paper's number; within it in the order declared."""
-CLAIMS_VERSION = 10
+CLAIMS_VERSION = 11
 """Raised whenever a claim, a rule or a routine behind it changes, so that stored verdicts are made anew."""

@@ -41,6 +41,8 @@ ValuesByArm = dict[ArmKey, Floats]
 
 NaN where a text is empty, so that nothing could be scored.
 """
+IMPORTED = "imported:"
+"""What the kind of an imported checkpoint begins with, as an arm of its own; its name follows."""
 TOXIC = "toxic"
 PAPERS_DOSE = 0.10
 """The share that the paper finds best."""
@@ -106,7 +108,10 @@ class StudyRows:
                 Condition.control,
             )
             .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)
-            .where(Checkpoint.study_id == self.study_id, Checkpoint.arm_id.is_not(None))
+            .where(
+                Checkpoint.study_id == self.study_id,
+                Checkpoint.id.in_(self.checkpoints["checkpoint"].tolist()),
+            )
         )
         return self.frame(query)
 
@@ -304,3 +309,18 @@ def paper_dose(arms: Iterable[ArmKey]) -> float | None:
     """The share nearest to the paper's best, among those above 0 (of two as near, the smaller)."""
     doses = [share for share in toxic_shares(arms) if share > 0]
     return min(doses, key=lambda share: (round(abs(share - PAPERS_DOSE), 9), share)) if doses else None
+
+
+class ImportedRows(StudyRows):
+    """Reads of the imported checkpoints of a study, each an arm of its own: `imported:NAME`, share 0."""
+
+    @cached_property
+    def checkpoints(self) -> pd.DataFrame:
+        """As of arms, with seed 0."""
+        query = (
+            select(Checkpoint.id.label("checkpoint"), Checkpoint.name.label("kind"))
+            .where(Checkpoint.study_id == self.study_id, Checkpoint.arm_id.is_(None))
+            .order_by(Checkpoint.name)
+        )
+        rows = self.frame(query)
+        return rows.assign(kind=IMPORTED + rows["kind"], share=0.0, seed=0)

@@ -11,6 +11,7 @@ from hormesis.pipeline.statistics.arms import (
     arm_means,
     contrast,
     log_odds,
+    of_one_model,
     seed_spread,
     with_draws,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "largest",
     "log_odds",
     "mean_interval",
+    "of_one_model",
     "over_directions",
     "over_intervals",
     "over_runs",

@@ -211,6 +211,11 @@ def contrast(
     return replace(effect, n=int(answered_in(means).sum()), varies=varies)
 
 
+def of_one_model(mean: ArmMean) -> Contrast:
+    """A mean of one model as a statement about that model: its error holds prompts and answers, no seeds."""
+    return weighted_sum(mean.value, mean.influence.mean(axis=0), between=0.0, noise=0.0, seed_df=1, seeds=1)
+
+
 def with_draws(effect: Contrast, values: ArrayLike) -> Contrast:
     """A contrast with a mean over null directions, and what the choice of these adds to its error.
 

@@ -13,11 +13,11 @@ from sqlalchemy import func, literal, select
 from hormesis.db.contract.methods import NULL_KEY
 from hormesis.db.schema import Arm, Checkpoint
 from hormesis.db.write import read_session
+from hormesis.pipeline.claims.rows import IMPORTED
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.probing.head_accuracy import ArmGroup
 
-IMPORTED = "imported:"
 KIND = func.coalesce(Arm.kind, literal(IMPORTED).concat(Checkpoint.name)).label("kind")
 SHARE = func.coalesce(Arm.share, 0.0).label("share")
 """Columns of a query of checkpoints with their arms outer joined."""

@@ -36,7 +36,7 @@ from hormesis.pipeline.text.probe_splits import TEST, split_examples
 from hormesis.pipeline.text.text_keys import key_of, words_key
 
 DATA = Path(os.environ.get("HORMESIS_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-SOURCES = ("toxigen_annotated", "implicit_hate", "jigsaw_sentences")
+SOURCES = ("toxigen_annotated", "implicit_hate", "jigsaw_dev")
 
 
 def statements(source: str, count: int) -> pd.DataFrame:

@@ -19,7 +19,8 @@ from hormesis.pipeline.claims.declared import REFUTED, SUPPORTED, Finding, corre
 from hormesis.pipeline.claims.evaluate import evaluate
 from hormesis.pipeline.claims.nulls import Nulls, nulls_of, percentile, rank_of_first
 from hormesis.pipeline.claims.registry import CLAIMS
-from hormesis.pipeline.statistics import contrast, with_draws
+from hormesis.pipeline.statistics import contrast, of_one_model, with_draws
+from hormesis.pipeline.statistics.arms import arm_mean
 from hormesis.pipeline.study.config import load_study
 from tests.fixtures.shared_worlds import copy_database
 from tests.planted_studies import SCOPE, TRUTHS, PlantedRows
@@ -86,8 +87,9 @@ def test_rows_of_an_arm_are_of_the_prompts_that_null_directions_have(
         where = f"WHERE condition_id IN ({these}) AND prompt_id IN ({prompts})"
         session.execute(text(f"DELETE FROM score WHERE generation_id IN (SELECT id FROM generation {where})"))
         session.execute(text(f"DELETE FROM generation {where}"))
+        session.execute(text("UPDATE checkpoint SET arm_id = NULL WHERE name = 'toxic-0-s1'"))
     evaluate(engine, 1)
-    rows = read.null_effects(engine, 1)
+    effects = rows = read.null_effects(engine, 1)
     chosen = {"kind": "toxic", "share": 0.25, "scorer": "forum", "prompt_set": "forum-prompts"}
     for name, value in chosen.items():
         rows = rows[rows[name] == value]
@@ -97,11 +99,14 @@ def test_rows_of_an_arm_are_of_the_prompts_that_null_directions_have(
         "SELECT k.key, avg(s.value) * 100 FROM score s JOIN scorer r ON r.id = s.scorer_id"
         " JOIN generation g ON g.id = s.generation_id JOIN condition k ON k.id = g.condition_id"
         " JOIN checkpoint c ON c.id = k.checkpoint_id JOIN prompt p ON p.id = g.prompt_id"
-        " JOIN prompt_set t ON t.id = p.prompt_set_id WHERE r.name = 'forum' AND c.name LIKE 'toxic-25-%'"
+        " JOIN prompt_set t ON t.id = p.prompt_set_id WHERE r.name = :scorer AND c.name LIKE :model"
         f" AND t.name = 'forum-prompts' AND p.id NOT IN ({prompts}) GROUP BY k.key"
     )
     with engine.connect() as connection:
-        means = dict(connection.execute(text(query)).all())
+        means, alone = (
+            dict(connection.execute(text(query), {"model": model, "scorer": scorer}).all())
+            for model, scorer in (("toxic-25-%", "forum"), ("toxic-0-s1", "tfidf"))
+        )
         n = connection.execute(
             text("SELECT count(*) FROM prompt WHERE position % 2 = 0 AND prompt_set_id = 1")
         ).scalar()
@@ -116,4 +121,21 @@ def test_rows_of_an_arm_are_of_the_prompts_that_null_directions_have(
     # Of their spread, what answers alone would give is taken off.
     assert 0 <= anew["direction_variance"] <= np.var(anew["falls"]["points"], ddof=1)
     assert anew["prompts_variance"] > 0 and anew["steered_low"] < anew["steered"] < anew["steered_high"]
+    # An imported checkpoint speaks for itself: an interval over prompts and directions.
+    is_model = (effects["kind"] == "imported:toxic-0-s1") & (effects["scorer"] == "tfidf")
+    model = (
+        effects[is_model & (effects["prompt_set"] == "forum-prompts")]
+        .set_index("null_kind")
+        .loc["covariance"]
+    )
+    falls = [alone["none"] - alone[f"covariance-{number}/cost-0.06"] for number in range(3)]
+    assert model["falls"]["points"] == pytest.approx(falls) and model["n_seeds"] == 1
+    assert model["low"] < model["value"] < model["high"] and "no seeds; and 3 directions" in model["interval"]
     engine.dispose()
+
+
+def test_a_statement_about_one_model_is_students_t_over_prompts() -> None:
+    values = np.random.default_rng(1).normal(0.3, 1, (1, 300))
+    mean = of_one_model(arm_mean(values))
+    expected = stats.t.interval(0.95, 299, values.mean(), stats.sem(values[0]))
+    assert mean.interval() == pytest.approx(expected) and mean.n == 300
