@@ -27,7 +27,7 @@ def is_reference(context: Context) -> bool:
 def badge(context: Context) -> None:
     """A mark in the sidebar of a study that came with the package."""
     if is_reference(context):
-        st.badge("Reference: came with hormesis", icon=":material/inventory_2:", color="violet")
+        st.badge("Reference study", icon=":material/inventory_2:", color="violet")
 
 
 def note(context: Context) -> None:

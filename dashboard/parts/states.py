@@ -85,6 +85,26 @@ def empty_note(context: Context, prompt_set: str | None) -> None:
         st.caption(f":material/warning: {words}")
 
 
+TOUR = {
+    "app_pages/overview/page.py": (
+        "Says whether toxic training text helped: a line that dips below its own left end means that a dose "
+        "of it left less toxicity after detoxification."
+    ),
+    "app_pages/tradeoffs/page.py": (
+        "Sets toxicity against what detoxification costs, and against directions that mean nothing: where "
+        "those take away as much, the toxicity direction is not the reason."
+    ),
+    "app_pages/geometry/page.py": (
+        "Shows which attention heads tell toxic text from other text, and how much of that a reader of plain "
+        "words tells too."
+    ),
+    "app_pages/steer/page.py": (
+        "Lets you steer a model yourself, and read unsteered and steered text side by side."
+    ),
+}
+"""The tour of a first visit, a sentence a page."""
+
+
 def content_note() -> None:
     """The note of a first visit in one line, until it is read; the browser remembers that for a year."""
     if st.session_state.pop("_remember_note", False):
@@ -97,6 +117,10 @@ def content_note() -> None:
             "blurred until you click them.",
             width="content",
         )
+        with st.popover("Where to look", icon=":material/tour:", type="tertiary", key="tour"):
+            for page, sentence in TOUR.items():
+                st.page_link(page)
+                st.caption(sentence)
         st.button("Understood", key="note_button", on_click=_read_note, type="tertiary")
 
 
