@@ -27,6 +27,8 @@ from tests.fixtures.forked import forked_commands
 from tests.fixtures.tiny_study import assert_same_rows, command, environment, run, write_study
 
 TWO_ARMS = {'controls = ["clean-forum"]': "controls = []"}
+LONGEST_LIFE = 9.0
+"""Seconds until a kill at the latest: a good part of a run."""
 DAMAGED_EVERY = 5
 LONGEST_RUN = 400
 
@@ -81,7 +83,15 @@ def judged(home: Path, undisturbed: Path, code: int, output: str) -> str:
     return "a line that names the file"
 
 
-def kill_at_random(study: Path, undisturbed: Path, home: Path, *, kills: int, rng: random.Random) -> Tally:
+def kill_at_random(
+    study: Path,
+    undisturbed: Path,
+    home: Path,
+    *,
+    kills: int,
+    rng: random.Random,
+    longest_life: float = LONGEST_LIFE,
+) -> Tally:
     """Run a study file with so many kills, then to its end; compare whatever comes to an end."""
     tally = Tally()
     n_kills = 0
@@ -95,7 +105,7 @@ def kill_at_random(study: Path, undisturbed: Path, home: Path, *, kills: int, rn
                 start_new_session=True,
             )
             try:
-                process.wait(timeout=rng.uniform(0.5, 9))
+                process.wait(timeout=rng.uniform(0.5, longest_life))
             except subprocess.TimeoutExpired:
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()

@@ -196,15 +196,19 @@ def _neighbours(
 def _load_umap() -> Any:
     """Import umap when first needed: the first process on a machine compiles for about 20 s.
 
-    umap does not keep all that it compiles; numba is asked to keep the two slowest functions as well, beside
+    umap does not keep all that it compiles; numba is asked to keep the three slowest as well, beside
     the package or in NUMBA_CACHE_DIR, so later processes start in a few seconds.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import umap
 
-        for name in ("smooth_knn_dist", "compute_membership_strengths"):
-            function: Any = getattr(umap.umap_, name, None)
+        for module, name in (
+            (umap.umap_, "smooth_knn_dist"),
+            (umap.umap_, "compute_membership_strengths"),
+            (umap.layouts, "_nb_optimize_layout_euclidean_single_epoch"),
+        ):
+            function: Any = getattr(module, name, None)
             # RuntimeError: nowhere to write, so this process compiles for itself.
             with contextlib.suppress(AttributeError, RuntimeError):
                 function.enable_caching()

@@ -9,13 +9,13 @@ from sqlalchemy import Engine
 
 from hormesis.db.engine import open_reader
 from tests.fixtures.read_queries import Names
-from tests.fixtures.seeded_database import build_file
+from tests.fixtures.shared_worlds import copy_database
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def path(small_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("read") / "d.db"
-    build_file(file)
+    copy_database(small_database, file)
     return file
 
 

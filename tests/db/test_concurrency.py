@@ -12,7 +12,8 @@ import pytest
 
 from hormesis.db.engine import open_reader, open_writer
 from hormesis.db.read import latest_change, stage_runs, studies, train_points
-from tests.fixtures.seeded_database import TINY, build_file
+from tests.fixtures.seeded_database import TINY
+from tests.fixtures.shared_worlds import copy_database
 
 WRITER = """
     import sys
@@ -41,9 +42,11 @@ def start_writer(url: str, arm: int, first: int, *, count: int, reopen: int) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("count", "reopen"), [(1000, 0), (60, 3)])
-def test_readers_and_a_writer_never_meet_a_lock(tmp_path: Path, count: int, reopen: int) -> None:
+def test_readers_and_a_writer_never_meet_a_lock(
+    tiny_database: Path, tmp_path: Path, count: int, reopen: int
+) -> None:
     """With `reopen` the writer leaves and comes back all the time, so its log comes and goes."""
-    url = build_file(tmp_path / "d.db", TINY)
+    url = copy_database(tiny_database, tmp_path / "d.db")
     reader = open_reader(url)
     writer = start_writer(url, 1, 100_000, count=count, reopen=reopen)
     counts: list[int] = []
@@ -74,8 +77,8 @@ def test_readers_and_a_writer_never_meet_a_lock(tmp_path: Path, count: int, reop
 
 
 @pytest.mark.slow
-def test_two_writers_take_turns(tmp_path: Path) -> None:
-    url = build_file(tmp_path / "d.db", TINY)
+def test_two_writers_take_turns(tiny_database: Path, tmp_path: Path) -> None:
+    url = copy_database(tiny_database, tmp_path / "d.db")
     writers = [start_writer(url, 1, 100_000 * (i + 1), count=200, reopen=0) for i in range(2)]
     for writer in writers:
         _, errors = writer.communicate(timeout=120)
@@ -96,8 +99,8 @@ def test_two_writers_may_create_the_database_together(tmp_path: Path) -> None:
     assert len(studies(open_reader(url))) == 0
 
 
-def test_threads_of_one_writer_share_its_engine(tmp_path: Path) -> None:
-    url = build_file(tmp_path / "d.db", TINY)
+def test_threads_of_one_writer_share_its_engine(tiny_database: Path, tmp_path: Path) -> None:
+    url = copy_database(tiny_database, tmp_path / "d.db")
     engine = open_writer(url)
     failures: list[BaseException] = []
 

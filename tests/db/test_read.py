@@ -15,7 +15,8 @@ from hormesis.db.engine import open_reader, open_writer, reading
 from hormesis.db.schema import Base, Generation, Metric, StageRun
 from hormesis.db.write import write_session
 from tests.fixtures.read_queries import SETS, Names, scored_texts, tradeoff
-from tests.fixtures.seeded_database import SMALL, build_file
+from tests.fixtures.seeded_database import SMALL
+from tests.fixtures.shared_worlds import copy_database
 
 N_CHECKPOINTS = len(SMALL.arms) * len(SMALL.seeds)
 N_CONDITIONS = 12
@@ -211,12 +212,10 @@ def test_export_streams_every_row(engine: Engine) -> None:
         next(read.export_table(engine, "nothing"))
 
 
-def test_the_change_token_follows_rows_progress_and_heartbeats(tmp_path: Path) -> None:
+def test_the_change_token_follows_rows_progress_and_heartbeats(tiny_database: Path, tmp_path: Path) -> None:
     from datetime import UTC, datetime
 
-    from tests.fixtures.seeded_database import TINY
-
-    url = build_file(tmp_path / "d.db", TINY)
+    url = copy_database(tiny_database, tmp_path / "d.db")
     reader, writer = open_reader(url), open_writer(url)
     tokens = [read.latest_change(reader), read.latest_change(reader)]
     assert tokens[0] == tokens[1]

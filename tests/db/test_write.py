@@ -19,6 +19,7 @@ from hormesis.db.engine import open_writer
 from hormesis.db.schema import Arm, Base, Scorer, StageRun, Study, TrainPoint
 from hormesis.db.write import delete_others, ids, insert_missing, replace_rows, upsert, write_session
 from tests.fixtures.seeded_database import TINY, build
+from tests.fixtures.shared_worlds import copy_database
 
 STUDY = {
     "hash": "a",
@@ -207,11 +208,12 @@ def test_postgresql_compares_json_as_text() -> None:
 
 
 @pytest.mark.slow
-def test_the_seeded_study_is_repeatable(tmp_path: Path) -> None:
+def test_the_seeded_study_is_repeatable(tiny_database: Path, tmp_path: Path) -> None:
     dumps = []
-    for name in ("one", "two"):
-        engine = open_writer(f"sqlite:///{tmp_path}/{name}.db")
-        build(engine, TINY)
+    for url in (copy_database(tiny_database, tmp_path / "one.db"), f"sqlite:///{tmp_path}/two.db"):
+        engine = open_writer(url)
+        if dumps:
+            build(engine, TINY)
         with write_session(engine) as session:
             # When a verdict was reached is the one thing that cannot repeat.
             dump_columns = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hormesis.pipeline.text.mixes import open_mix
-from tests.fixtures.tiny_study import run, write_study
+from tests.fixtures.tiny_study import MAXIMUM, run, write_study
 
 SMALL = {
     "shares = [0.0, 0.25]": "shares = [0.25]",
@@ -25,7 +25,7 @@ SMALL = {
     "random_directions = 2": "random_directions = 0",
     'scorers = ["forum", "tfidf"]': 'scorers = ["forum"]',
     "new_tokens = 12": "new_tokens = 4",
-    '[evaluation.maximum]\nsamples = 3\nprompts = 8\nconditions = ["none", "iti/*/cost-0.06"]\n': "",
+    MAXIMUM: "",
 }
 
 

@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -29,16 +30,22 @@ from hormesis.pipeline.summaries.scorer_groups import FEWEST, NO_GROUP
 from tests.fixtures.tiny_study import (
     assert_same_rows,
     command,
-    copy_files,
     environment,
     finished_study,
     rows,
     run,
     write_study,
 )
-from tests.random_kills import kill_at_random
+from tests.random_kills import TWO_ARMS, kill_at_random
 
 KILLS = int(os.environ.get("HORMESIS_TEST_KILLS", "10"))
+BRIEF = TWO_ARMS | {
+    "clean_tokens = 16_000": "clean_tokens = 8_000",
+    "prompts = 24": "prompts = 12",
+    "random_directions = 2": "random_directions = 1",
+    "heldout_tokens = 1200": "heldout_tokens = 600",
+}
+"""Every stage and table of the small study in half its time, to be run again and again."""
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +54,12 @@ pytestmark = pytest.mark.slow
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A study file and a home in which it ran undisturbed."""
     return finished_study(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same of a study of two arms and fewer tokens."""
+    return finished_study(tmp_path_factory, "brief", BRIEF)
 
 
 def test_every_table_is_filled_and_every_stage_done(finished: tuple[Path, Path]) -> None:
@@ -126,20 +139,20 @@ def test_a_second_run_is_quick_and_changes_no_byte(finished: tuple[Path, Path]) 
 
 
 def test_killed_at_random_with_damaged_files_gives_the_same_rows_or_names_the_file(
-    finished: tuple[Path, Path], tmp_path: Path
+    brief: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    study, home = finished
+    study, home = brief
     rng = random.Random(int(os.environ.get("HORMESIS_TEST_SEED", "7")))
-    tally = kill_at_random(study, home, tmp_path / "home", kills=KILLS, rng=rng)
+    tally = kill_at_random(study, home, tmp_path / "home", kills=KILLS, rng=rng, longest_life=5)
     assert len(tally.damages) == KILLS // 5 and tally.outcomes.total() >= 1, str(tally)
 
 
 def test_ctrl_c_stops_at_the_next_batch_and_the_next_run_goes_on(
-    finished: tuple[Path, Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    brief: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    study, home = finished
+    study, home = brief
     other = tmp_path / "home"
-    copy_files(tmp_path_factory, other, ["text"])
+    shutil.copytree(home / "files" / "text", other / "files" / "text")
     process = subprocess.Popen(
         command("run", str(study)), env=environment(other), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -252,22 +265,32 @@ def test_export_writes_every_table_in_both_forms(finished: tuple[Path, Path], tm
             assert len(reader(tmp_path / form / f"{table}.{form}")) == count, (table, form)
 
 
-def test_two_processes_train_the_same_study(
-    finished: tuple[Path, Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    study, home = finished
+def test_two_processes_train_the_same_study(brief: tuple[Path, Path], tmp_path: Path) -> None:
+    study, home = brief
     other = tmp_path / "home"
-    copy_files(tmp_path_factory, other, ["text"])
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run(
-        [*launcher, "-m", "hormesis.pipeline.cli", "run", str(study)],
-        env=environment(other),
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    shutil.copytree(home / "files" / "text", other / "files" / "text")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    # As torchrun starts them (`test_training` has it do so), without its own start and two more of Python.
+    launched = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen(
+            command("run", str(study)),
+            env=environment(other) | launched | {"RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    try:
+        for process in processes:
+            _, errors = process.communicate(timeout=400)
+            assert process.returncode == 0, errors
+    finally:
+        for process in processes:
+            process.kill()
     single, double = rows(home), rows(other)
     assert list(single["stage"]["input_hash"]) == list(double["stage"]["input_hash"])
     assert set(double["stage"]["status"]) == {"done"}
