@@ -2,13 +2,15 @@
 
 The costs are those of a search: losses under four strengths of one intervention in the upper half of the
 layers, with the lower half read once; its operations are those of four whole evaluations. The alternative
-is the same batches through the model with nothing read, steered or pooled.
+is the same batches through the model with nothing read, steered or pooled; for capture also pyvene and
+nnsight, which read the same heads of the same batches, where they are installed (no extra of ours).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
@@ -44,16 +46,57 @@ def texts_of(count: int, words: int) -> list[str]:
     return [" ".join(draw.choices(vocabulary, k=draw.randint(words // 2, words))) for _ in range(count)]
 
 
+Batches = Iterator[tuple[torch.Tensor, torch.Tensor]]
+
+
+def batches(loaded: LoadedModel, rows: list[list[int]]) -> Batches:
+    """Tokens and mask [rows, tokens] of rows of like length."""
+    for batch in by_length([len(row) for row in rows], 32):
+        yield pad([rows[index] for index in batch], "right", loaded.pad_id, device=loaded.device)
+
+
 def bare(loaded: LoadedModel, rows: list[list[int]], *, logits: bool) -> None:
     """The passes alone, with the losses of every token where there are logits."""
     with torch.inference_mode():
-        for batch in by_length([len(row) for row in rows], 32):
-            ids, mask = pad([rows[index] for index in batch], "right", loaded.pad_id, device=loaded.device)
+        for ids, mask in batches(loaded, rows):
             if not logits:
                 loaded.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
                 continue
             scores = loaded.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
             F.cross_entropy(scores[:, :-1].flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+
+
+def by_pyvene(loaded: LoadedModel, rows: list[list[int]]) -> None:
+    """Activations of all heads at the last token, by pyvene's `CollectIntervention`."""
+    import pyvene
+
+    components = [
+        {"component": f"{site.module}.input", "intervention": pyvene.CollectIntervention()}
+        for site in loaded.sites
+    ]
+    model = pyvene.IntervenableModel(components, model=loaded.model)
+    with torch.inference_mode():
+        for ids, mask in batches(loaded, rows):
+            last = [[[int(length) - 1] for length in mask.sum(1)]] * len(components)
+            inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+            model(inputs, unit_locations={"base": last})
+
+
+def by_nnsight(loaded: LoadedModel, rows: list[list[int]]) -> None:
+    """The same by a trace of nnsight, which gives every token; the last one is picked out of it."""
+    import nnsight
+
+    model = nnsight.NNsight(loaded.model)
+    with torch.inference_mode():
+        for ids, mask in batches(loaded, rows):
+            inputs = []
+            with model.trace(input_ids=ids, attention_mask=mask, use_cache=False):
+                for layer in model.model.layers:
+                    inputs.append(layer.self_attn.o_proj.input.save())
+            _ = [tensor[torch.arange(len(ids)), mask.sum(1) - 1] for tensor in inputs]
+
+
+READERS = {"pyvene": by_pyvene, "nnsight": by_nnsight}
 
 
 def compare(size: Scale, dtype: torch.dtype) -> dict[str, tuple[Use, str]]:
@@ -79,10 +122,15 @@ def compare(size: Scale, dtype: torch.dtype) -> dict[str, tuple[Use, str]]:
         against = times * processor_seconds(lambda: bare(loaded, rows, logits=logits), ROUNDS)
         return use, f"{use.seconds / against:.2f} x the bare passes"
 
+    rows_of_texts = encode(loaded, texts)
+    captured, words = row(lambda: capture(loaded, texts), rows_of_texts, 1, logits=False)
+    for name in filter(find_spec, READERS):
+        seconds = processor_seconds(lambda read=READERS[name]: read(loaded, rows_of_texts), ROUNDS)
+        words += f", {captured.seconds / seconds:.2f} x {name}"
     window_rows = [list(ids) for ids in windows.ids]
     pair_rows = [context + continuation for context, continuation in encode_pairs(loaded, pairs)]
     return {
-        "capture": row(lambda: capture(loaded, texts), encode(loaded, texts), 1, logits=False),
+        "capture": (captured, words),
         "costs": row(search, window_rows, len(STRENGTHS), logits=True),
         "likelihood": row(lambda: log_likelihoods(loaded, pairs), pair_rows, 1, logits=True),
     }
