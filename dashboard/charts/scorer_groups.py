@@ -17,8 +17,8 @@ GUIDE = (
     "Above the line a scorer flags harmless statements that mention this group more often than the others."
 )
 NOTE = (
-    "A statement is flagged above 0.5 although it is labelled as not toxic. Bars: 95 % intervals of the "
-    "ratio. The last column is the null: the largest ratio among groups that are permuted over the "
+    "A statement or prompt is flagged above 0.5 although it is labelled as not toxic. Bars: 95 % intervals "
+    "of the ratio. The last column is the null: the largest ratio among groups that are permuted over the "
     "statements (median, and 95 % of 1,000 permutations); p compares with it, so it is corrected for the "
     "number of groups."
 )
@@ -30,7 +30,7 @@ def group_sentences(rows: pd.DataFrame) -> list[str]:
     sentences = []
     for (probe_set, scorer), of_scorer in rows.groupby(["probe_set", "scorer"], sort=False):
         total = int(of_scorer["n"].sum())
-        n = f"n = {total:,} statements of {probe_set} that are not toxic"
+        n = f"n = {total:,} texts of {probe_set} that are not toxic"
         if of_scorer["ratio"].isna().all():
             flagged = round((of_scorer["rate"] * of_scorer["n"]).sum())
             sentences.append(f"{scorer} flags {flagged} of {total:,}, too few to compare groups ({n}).")

@@ -164,7 +164,7 @@ class Metric(Base):
 
 
 class ScorerGroup(StudyRow):
-    """How a scorer judges labelled statements that are not toxic and mention one group."""
+    """How a scorer judges statements or prompts that are not toxic and mention one group."""
 
     __tablename__ = "scorer_group"
     __table_args__ = (UniqueConstraint("study_id", "key"),)
@@ -172,7 +172,7 @@ class ScorerGroup(StudyRow):
     key: Mapped[Label]
     """probe set | scorer | group, the natural key inside the study."""
     probe_set: Mapped[Label]
-    """Name of the set of statements."""
+    """Name of the set of statements, or `NAME (prompts)`."""
     scorer: Mapped[Name]
     """Name of the scorer."""
     revision: Mapped[Label]

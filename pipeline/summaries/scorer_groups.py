@@ -1,4 +1,4 @@
-"""How every scorer judges statements that are not toxic, by the group that they mention."""
+"""How every scorer judges statements and prompts that are not toxic, by the group that they mention."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from hormesis.backend.scorers import Scorer, ScorerError, make_scorer, scorer_entry
 from hormesis.db.contract.left_out import is_left_out
-from hormesis.db.schema import Example, ProbeSet, ScorerGroup
+from hormesis.db.schema import Example, ProbeSet, Prompt, PromptSet, ScorerGroup
 from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
@@ -28,6 +28,8 @@ MOST_STATEMENTS = 3000
 FEWEST = 10
 """Statements that a group has at least; a group of fewer is a pair or a text, or tells nothing."""
 NO_GROUP = "no group"
+HARMLESS = ("neutral", "0", "False")
+"""Kinds of prompts that are not toxic: of the forum language, and labels of real sets as texts."""
 CHUNK = 256
 """Statements scored between two looks whether the person asked for a stop."""
 
@@ -72,20 +74,27 @@ def summarise_scorers(context: StudyContext, reporter: Reporter) -> None:
 
 
 def _statements(context: StudyContext) -> pd.DataFrame:
-    """Statements that are not toxic: probe_set, text, group."""
-    query = (
+    """Statements that are not toxic, then prompts: probe_set (of prompts the name of theirs), text, group."""
+    statements = (
         select(ProbeSet.name.label("probe_set"), Example.text, Example.group)
         .join(ProbeSet, Example.probe_set_id == ProbeSet.id)
         .where(ProbeSet.study_id == context.study_id, Example.label == 0)
         .order_by(ProbeSet.name, Example.key)
     )
+    prompts = (
+        select(PromptSet.name.concat(" (prompts)").label("probe_set"), Prompt.text, Prompt.group)
+        .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
+        .where(PromptSet.study_id == context.study_id, Prompt.kind.in_(HARMLESS))
+        .order_by(PromptSet.name, Prompt.position)
+    )
     with read_session(context.engine) as session:
-        return pd.read_sql(query, session.connection())
+        return pd.concat([pd.read_sql(query, session.connection()) for query in (statements, prompts)])
 
 
 def _of_groups(rows: pd.DataFrame) -> pd.DataFrame:
     """Those of `_statements` with their text, of sets with two groups of FEWEST or more."""
     rows = rows[~rows["text"].map(is_left_out).astype(bool)]
+    rows = rows.reset_index(drop=True)
     is_group = rows["group"].notna() & ~rows["group"].fillna("").str.startswith(TOPIC)
     rows = rows.assign(group=rows["group"].where(is_group, NO_GROUP))
     keys = ["probe_set", "group"]

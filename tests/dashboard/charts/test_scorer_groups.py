@@ -17,7 +17,7 @@ def test_the_group_that_a_scorer_flags_more_often_is_named_beside_its_null(small
     by_scorer = dict(zip(("forum", "tfidf"), group_sentences(rows), strict=True))
     assert (
         by_scorer["forum"]
-        == "forum flags 0 of 600, too few to compare groups (n = 600 statements of forum that are not toxic)."
+        == "forum flags 0 of 600, too few to compare groups (n = 600 texts of forum that are not toxic)."
     )
     assert by_scorer["tfidf"].startswith("tfidf flags velmar ") and "p < .001" in by_scorer["tfidf"]
     velmar = rows[(rows["scorer"] == "tfidf") & (rows["group"] == "velmar")].iloc[0]

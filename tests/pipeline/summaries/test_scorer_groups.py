@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from hormesis.db.contract.left_out import TEXT
 from hormesis.db.engine import open_writer
 from hormesis.db.read import scorer_groups
-from hormesis.db.schema import Example
+from hormesis.db.schema import Example, Prompt
 from hormesis.db.write import read_session, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import silent
@@ -42,7 +42,8 @@ def scored(context: StudyContext, *groups: str | None, text: str = "the zorbs ba
             values = {"group": group, "text": f"{text} {place}"}
             session.execute(update(Example).where(Example.id == example).values(values))
     summarise_scorers(context, silent())
-    return scorer_groups(context.engine, context.study_id)
+    rows = scorer_groups(context.engine, context.study_id)
+    return rows[~rows["probe_set"].str.endswith(" (prompts)")]
 
 
 def test_groups_with_enough_harmless_statements_are_scored_by_what_is_there(context: StudyContext) -> None:
@@ -60,3 +61,18 @@ def test_a_set_without_groups_or_texts_has_no_rows(context: StudyContext) -> Non
     assert len(scorer_groups(context.engine, 1)) and not len(scored(context, "rare", "zorbs"))
     assert not len(scored(context, None, None))
     assert not len(scored(context, "rare", "zorbs", "quibs", text=TEXT))
+
+
+def test_prompts_that_are_not_toxic_are_scored_by_group_too(context: StudyContext) -> None:
+    groups = ("zorbs", "quibs")
+    with write_session(context.engine) as session:
+        ids = list(session.scalars(select(Prompt.id).where(Prompt.prompt_set_id == 1).order_by(Prompt.id)))
+        assert len(ids) >= 4 * FEWEST
+        for place, prompt in enumerate(ids):
+            kind, group = ("neutral", "hostile")[place % 2], groups[place // 2 % 2]
+            values = {"kind": kind, "group": group, "text": f"the zorbs baked {place}"}
+            session.execute(update(Prompt).where(Prompt.id == prompt).values(values))
+    summarise_scorers(context, silent())
+    rows = scorer_groups(context.engine, context.study_id)
+    counts = rows[rows["probe_set"].str.endswith(" (prompts)")].groupby("group")["n"].sum()
+    assert set(counts.index) == set(groups) and counts.sum() == (len(ids) + 1) // 2
