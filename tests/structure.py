@@ -43,6 +43,11 @@ class Module:
     def tree(self) -> ast.Module:
         return ast.parse(self.text, str(self.path))
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the tree, walked once for all that is counted."""
+        return list(ast.walk(self.tree))
+
     @property
     def is_package(self) -> bool:
         return self.path.name == "__init__.py"
@@ -79,7 +84,7 @@ def modules(root: Path = ROOT) -> list[Module]:
 def imported_modules(module: Module, names: set[str]) -> set[str]:
     """Modules among `names` that a module imports, late imports and those for types included."""
     targets: set[str] = set()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             targets |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -131,7 +136,7 @@ def _reachable(start: str, arrows: dict[str, set[str]]) -> set[str]:
 
 def vague_names(module: Module) -> Iterator[tuple[int, str]]:
     """Line and name of every binding whose name is one of `VAGUE`, underscores at its ends aside."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         for name in _bound_names(node):
             if name.strip("_") in VAGUE:
                 yield getattr(node, "lineno", 0), name
@@ -153,14 +158,14 @@ def _bound_names(node: ast.AST) -> list[str]:
 
 def long_calls(module: Module) -> list[int]:
     """Lines of calls with six or more positional arguments."""
-    calls = (node for node in ast.walk(module.tree) if isinstance(node, ast.Call))
+    calls = (node for node in module.nodes if isinstance(node, ast.Call))
     return [call.lineno for call in calls if len(call.args) >= MANY_ARGUMENTS]
 
 
 def long_signatures(module: Module) -> list[int]:
     """Lines of functions whose fourth or later parameter (`self` aside) may be given by its position."""
     lines = []
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
             if len(names) - (names[:1] in (["self"], ["cls"])) > POSITIONAL_PARAMETERS:

@@ -55,7 +55,9 @@ def test_lines_run_on_smollm2(own_folder: Path) -> None:
     assert len(probes.frame) == model.loaded.n_layers * model.loaded.n_heads == 270
     assert all(text.strip() for text in names["texts"])
     with model.steer(probes, heads=12, strength=2):
-        again = model.generate(["the new neighbours are"] * 4, new_tokens=30)
-    assert list(again) == list(names["texts"])
-    assert list(model.generate(["the new neighbours are"] * 4, new_tokens=30)) != list(again)
+        again = model.generate(["the new neighbours are"] * 4, new_tokens=10)
+    # The same texts, cut: a longer one begins with them.
+    pairs = list(zip(names["texts"], again, strict=True))
+    assert all(start.strip() and text.startswith(start) for text, start in pairs)
+    assert list(model.generate(["the new neighbours are"] * 4, new_tokens=10)) != list(again)
     assert (own_folder / "smollm2-steered" / "model.safetensors").is_file()

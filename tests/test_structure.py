@@ -18,6 +18,10 @@ CEILINGS = {
 MODULES_PER_FOLDER = 18
 
 
+pytestmark = pytest.mark.xdist_group("structure")
+"""One worker counts."""
+
+
 @pytest.fixture(scope="module")
 def numbers() -> dict[str, int]:
     return structure.measures(quick=True)

@@ -15,6 +15,7 @@ from hormesis.backend import crossentropy
 from hormesis.backend.crossentropy import (
     DocumentLosses,
     LossError,
+    Windows,
     position_losses,
     prepare_windows,
     window_losses,
@@ -160,6 +161,17 @@ def test_strength_zero_costs_exactly_nothing() -> None:
         window_losses(loaded, windows, rows=(_intervention(loaded), 0.0)),
     )
     assert np.array_equal(bare.nats, zero.nats)
+
+
+def test_one_leading_token_of_the_tokenizers_own_serves_prefix_and_window() -> None:
+    loaded = tiny_loaded("llama")
+    bos = loaded.tokenizer.bos_token_id
+    losses = window_losses(loaded, Windows(((bos, 5, 6, 7),), np.array([0]), 1, 8), prefix=(bos, 68))
+    ids = [bos, 68, 5, 6, 7]
+    with torch.inference_mode():
+        chances = torch.log_softmax(loaded.model(torch.tensor([ids])).logits[0].double(), -1)
+    expected = -sum(float(chances[at - 1, ids[at]]) for at in (2, 3, 4))
+    assert losses.nats == pytest.approx([expected], abs=1e-4) and losses.tokens.tolist() == [3]
 
 
 def test_windows_that_cannot_be() -> None:

@@ -168,8 +168,8 @@ def _one_pair(folder: Path) -> str:
 
 
 def _little_context(folder: Path) -> str:
-    _append(folder, "[training]\nsequence_length = 16\n")
-    return "24 new tokens do not fit the context of 16 tokens of scale nano; at most 15 do"
+    _append(folder, "[training]\nsequence_length = 24\n")
+    return "24 new tokens do not fit the context of 24 tokens of scale nano; at most 23 do"
 
 
 def _no_scorer(folder: Path) -> str:

@@ -13,6 +13,10 @@ from tests.fixtures.tiny_study import environment
 from tests.wrong_studies import judge, write, wrong_study
 
 SEEDS = range(30)
+ACCEPTED = (2, 15, 22, 24, 26)
+"""Seeds whose study a plan accepts."""
+IN_PROCESSES = (*ACCEPTED, 0, 1, 5, 7, 28)
+"""Those, and one refused for a value, rows, a key, a scorer and a file: commands that tests start."""
 MOST_SECONDS = 1.0
 """Of processor time, until a mistake of the study file itself is told."""
 
@@ -48,19 +52,21 @@ def test_what_is_wrong_is_refused_before_anything_is_written(
 
 
 def test_the_thirty_hold_both_kinds(tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = []
+    accepted = []
     for seed in SEEDS:
         folder = tmp_path / str(seed)
         folder.mkdir()
-        refused.append(called(["plan", str(write(wrong_study(seed), folder))], monkeypatch) == 2)
-    assert 15 <= sum(refused) < len(SEEDS)
+        if called(["plan", str(write(wrong_study(seed), folder))], monkeypatch) != 2:
+            accepted.append(seed)
+    assert tuple(accepted) == ACCEPTED and len(SEEDS) - len(accepted) >= 15
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", IN_PROCESSES)
 def test_what_is_not_refused_runs_to_its_end(seed: int, tmp_path: Path) -> None:
     outcome, about = judge(seed, tmp_path)
     assert outcome in ("refused", "ran"), about
+    assert outcome == "ran" or seed not in ACCEPTED or "not checked" in about, about
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from hormesis.dashboard.app_pages.steer.prompt_box import CHOSEN, NEUTRAL
 from hormesis.dashboard.app_pages.steer.settings import SIGMAS
@@ -60,8 +61,8 @@ def opened(**query: str) -> AppTest:
     app = AppTest.from_file(str(APP), default_timeout=120)
     for name, value in query.items():
         app.query_params[name] = value
+    app._page_hash = calc_hash("steer")
     app.run()
-    app.switch_page("app_pages/steer/page.py").run()
     assert not app.exception
     return app
 

@@ -38,6 +38,18 @@ def test_umap_is_repeatable_and_keeps_clusters_apart(blobs, metric):
     assert first.parameters["neighbours"] == 15 and first.parameters["metric"] == metric
 
 
+def test_what_umap_compiles_slowest_is_kept_for_later_processes(blobs):
+    project(blobs[:20], "umap", 2, settings=ProjectionConfig())
+    import umap
+
+    slowest = (
+        umap.umap_.smooth_knn_dist,
+        umap.umap_.compute_membership_strengths,
+        umap.layouts._nb_optimize_layout_euclidean_single_epoch,
+    )
+    assert all(function.stats.cache_path for function in slowest)
+
+
 def test_opposite_directions_are_far_apart():
     rng = np.random.default_rng(1)
     towards = rng.normal(0, 0.1, (30, 8)) + np.eye(8)[0]

@@ -39,7 +39,7 @@ from hormesis.pipeline.stages.geometry import DRAWS, measure_geometry
 from hormesis.pipeline.study.config import load_study
 from hormesis.pipeline.summaries.head_summary import write_head_summaries
 from hormesis.pipeline.summaries.seed_variance import SHARES, spreads
-from tests.fixtures.tiny_study import finished_study
+from tests.fixtures.tiny_study import MAXIMUM, finished_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 TABLES = (FeatureCosine, Entanglement, LensToken)
@@ -52,7 +52,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyContext]:
 
     changes = {'controls = ["clean-forum"]': "controls = []", "seeds = [0]": "seeds = [0, 1]"}
     changes |= {"probe_posts = 300": "probe_posts = 600", "random_directions = 2": "random_directions = 0"}
-    changes |= {"prompts = 24": "prompts = 12"}
+    changes |= {"prompts = 24": "prompts = 12", "new_tokens = 12": "new_tokens = 4", "[0.06]": "[]"}
+    changes |= {MAXIMUM: ""}
     file, home = finished_study(tmp_path_factory, "geometry", changes)
     config = load_study(str(file))
     engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
