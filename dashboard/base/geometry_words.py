@@ -164,14 +164,20 @@ GAINS: Final = {
     "Gain over text, same words": "gain-matched",
 }
 """Gains of an arm by the names of `head_summary`."""
-SUBSETS: Final = {"all": "all", "matched": "same words", "unsure": "words unsure"}
+SUBSETS: Final = {
+    "all": "all",
+    "matched": "same words",
+    "unsure": "words unsure",
+    "paraphrases": "same meaning",
+}
 """Test statements that a gain is over, in words."""
 GAIN_NOTE: Final = (
     "AUROC on the same test statements, with 95 % intervals. Heads are chosen on the select split: all that "
     "are steered (mean of their AUROCs), or the best one. Untrained: the same configuration and initial "
     "weights, and as many heads of its own. Same words: statements whose words, in another order, make one "
     "of the other label, so that a reader of words has an AUROC of 0.5. Words unsure: the third of the "
-    "statements on which the reader of words is least sure."
+    "statements on which the reader of words is least sure. Same meaning: toxic texts beside harmless "
+    "paraphrases of them, the pairs of a study of real text that tunes on them."
 )
 
 

@@ -52,7 +52,8 @@ class ProbeGain(ProbeSetRow):
     `untrained` as many of its own."""
     subset: Mapped[Label]
     """Which test statements: `all`; `matched`: those whose words also make one of the other label; `unsure`:
-    the third that `words` are least sure of."""
+    the third that `words` are least sure of; `paraphrases`: toxic and harmless texts of one meaning, the
+    study's pairs, on which no probe was fitted."""
     n_heads: Mapped[int]
     """Heads that AUROC is the mean of."""
     auroc: Mapped[float]

@@ -101,7 +101,8 @@ class Inputs:
 
     def probe(self, weights_hash: str) -> str:
         """Hash of the probes and directions of the checkpoint with these weights."""
-        return digest("probe", PROBE_VERSION, self.text, weights_hash, self.settings("probe"))
+        pairs = [self.roles("pairs")] if self.config.has_paraphrases else []
+        return digest("probe", PROBE_VERSION, self.text, weights_hash, self.settings("probe"), *pairs)
 
     def probes_and_nulls(self, weights_hash: str) -> str:
         """Hash of the same and of the null directions, where the study draws others than isotropic ones."""

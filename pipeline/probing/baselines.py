@@ -29,8 +29,9 @@ from hormesis.pipeline.text.text_keys import word_bag
 WORDS, LENGTH, EMBEDDINGS, UNTRAINED = "words", "length", "embeddings", "untrained"
 TEXT_ONLY = (WORDS, LENGTH)
 BEST, SELECTED = "best", "selected"
-ALL, MATCHED, UNSURE = "all", "matched", "unsure"
-"""Test statements that a gain is over, see `statement_subsets`."""
+ALL, MATCHED, UNSURE, PARAPHRASES = "all", "matched", "unsure", "paraphrases"
+"""Test statements that a gain is over, see `statement_subsets`; PARAPHRASES: toxic and harmless texts of one
+meaning, which are no statements of the probe set."""
 FEWEST = 10
 """Statements of each label that a subset needs."""
 STRENGTHS = (0.1, 1.0, 10.0)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from hormesis.backend.capture import capture, mean_embeddings
+from hormesis.backend.capture import HeadActivations, capture, mean_embeddings
 from hormesis.backend.generation.batching import encode
 from hormesis.backend.model.models import LoadedModel, untrained
 from hormesis.db.blocks import encode_float32
@@ -29,6 +30,8 @@ from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.probing.baselines import (
     EMBEDDINGS,
+    FEWEST,
+    PARAPHRASES,
     UNTRAINED,
     WORDS,
     Gain,
@@ -39,8 +42,9 @@ from hormesis.pipeline.probing.baselines import (
     statement_subsets,
     text_readings,
 )
-from hormesis.pipeline.probing.probes import probe_heads
+from hormesis.pipeline.probing.probes import ProbeRun, probe_heads, select_heads
 from hormesis.pipeline.text.probe_splits import SPLITS, TEST, Codes, split_codes
+from hormesis.pipeline.text.text_pairs import paraphrases
 
 LEVEL = 0.95
 Readings = dict[str, Reading]
@@ -63,6 +67,12 @@ class Labelled:
             split_codes([row["split"] for row in examples]),
         )
 
+    def with_pairs(self, pairs: Sequence[tuple[str, str]]) -> Labelled:
+        """The same, and both sides of (harmless, toxic) pairs behind them as test statements."""
+        texts = [*self.texts, *(side for pair in pairs for side in pair)]
+        labels = np.concatenate([self.labels, np.tile([0, 1], len(pairs))])
+        return Labelled(texts, labels, np.concatenate([self.codes, np.full(2 * len(pairs), TEST, np.int8)]))
+
     @property
     def test_texts(self) -> list[str]:
         """Texts of the test split."""
@@ -77,20 +87,29 @@ class Labelled:
 def write_gains(
     context: StudyContext,
     keys: Mapping[str, Any],
-    heads: Reading,
+    run: ProbeRun,
     *,
+    n_heads: int,
     loaded: LoadedModel,
     statements: Labelled,
     seed: int,
     reporter: Reporter,
 ) -> None:
-    """Write the gains of a checkpoint's selected `heads`, and drop its others.
+    """Write the gains of a checkpoint's `n_heads` selected heads of `run`, and drop its others.
 
     `keys`: values of checkpoint_id, probe_set_id and position; `seed`: of the initialisation. Raises
     ProbeError as `probe_heads` does.
     """
     config = context.config.probe
     reporter.say("reading without a trained head")
+    pairs = paraphrases(context.config, statements.texts)
+    n_statements = len(statements.test_texts)
+    heads, statements = best_reading(run, n_heads), statements.with_pairs(pairs)
+    if pairs:
+        of_pairs = _along(
+            run, n_heads, capture(loaded, statements.texts[-2 * len(pairs) :], position=config.position)
+        )
+        heads = Reading(np.hstack([heads.scores, of_pairs]), heads.select_auroc)
     text_hash = digest("text-baselines", PROBE_VERSION, statements.parts)
     baselines = _stored(
         context, text_hash, reporter,
@@ -98,15 +117,23 @@ def write_gains(
     )  # fmt: skip
     embeddings = mean_embeddings(loaded, statements.texts)
     embedded = embedding_reading(embeddings, statements.labels, statements.codes, config)
-    count = len(heads.scores)
     step0 = _stored(
-        context, _untrained_hash(context, loaded, statements, count, seed=seed), reporter,
-        compute=lambda: {UNTRAINED: _untrained(context, loaded, statements, count, seed=seed)},
+        context, _untrained_hash(context, loaded, statements, n_heads, seed=seed), reporter,
+        compute=lambda: {UNTRAINED: _untrained(context, loaded, statements, n_heads, seed=seed)},
     )  # fmt: skip
     of_test = statements.labels[statements.codes == TEST]
     sizes = {f"n_{split}": int((statements.codes == code).sum()) for code, split in enumerate(SPLITS)}
     readings, rows = baselines | {EMBEDDINGS: embedded} | step0, []
-    for name, places in statement_subsets(statements.test_texts, of_test, baselines[WORDS]).items():
+    of_set = np.arange(len(of_test)) < n_statements
+    subsets = {
+        name: np.concatenate([places, of_set[n_statements:]])
+        for name, places in statement_subsets(
+            statements.test_texts[:n_statements], of_test[of_set], baselines[WORDS].of(of_set)
+        ).items()
+    }
+    if len(pairs) >= FEWEST:
+        subsets[PARAPHRASES] = ~of_set
+    for name, places in subsets.items():
         readings_there = {baseline: reading.of(places) for baseline, reading in readings.items()}
         computed = gains(heads.of(places), readings_there, of_test[places], draws=config.bootstrap)
         columns = {"subset": name, "n_test": int(places.sum())}
@@ -114,6 +141,16 @@ def write_gains(
     within = [getattr(ProbeGain, name) == keys[name] for name in ("checkpoint_id", "probe_set_id")]
     with write_session(context.engine) as session:
         replace_rows(session, ProbeGain, rows, on=(*keys, "baseline", "heads", "subset"), within=within)
+
+
+def _along(run: ProbeRun, count: int, activations: HeadActivations) -> NDArray[np.float64]:
+    """Other texts along the probes of the `count` selected heads, best first: [count, texts]."""
+    directions = run.directions("probe", select_heads(run.results, count))
+    columns = [
+        np.asarray(activations[axis.layer][:, axis.head], dtype=np.float64) @ axis.vector
+        for axis in directions
+    ]
+    return np.stack(columns)
 
 
 def _columns(gain: Gain, draws: int) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.probing.baselines import best_reading
 from hormesis.pipeline.probing.gains import Labelled, write_gains
 from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
 from hormesis.pipeline.probing.permuted_directions import permuted_directions, resampled_directions
@@ -91,7 +90,8 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     write_gains(
         context,
         keys,
-        best_reading(run, n_selected),
+        run,
+        n_heads=n_selected,
         loaded=loaded,
         statements=statements,
         seed=0 if subject.arm is None or subject.model else subject.arm.seed,

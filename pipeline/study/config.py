@@ -188,6 +188,13 @@ class StudyConfig(Strict):
         return not self.sources or all(source.kind == "forum" for source in self.sources)
 
     @property
+    def has_paraphrases(self) -> bool:
+        """Whether probes are tested on pairs too: those of real text, which may be two ways to say one thing,
+        where checkpoints are fine-tuned on them.
+        """
+        return bool(self.methods.tuned) and not self.speaks_forum
+
+    @property
     def heldout_scorer(self) -> str | None:
         """Who says that held-out text is clean: the grammar where it can, else the first scorer that asks no
         service; None without any.

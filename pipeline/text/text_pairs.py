@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from hormesis.pipeline.sources import Record, SourceError
 from hormesis.pipeline.sources.record import Reason
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.text.reading import RoleRecords, open_role, records_of
+from hormesis.pipeline.text.text_keys import key_of, words_key
 
+MOST_PARAPHRASES = 200
+"""Pairs of one meaning that probes are tested on."""
 HELD_OUT_ONE_IN = 10
 """Pairs whose hash falls in 1 of 10 are never trained on; the tuned model is measured on them."""
 
@@ -69,3 +72,20 @@ def split_pairs(pairs: Sequence[TextPair]) -> tuple[list[TextPair], list[TextPai
         digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
         parts[int.from_bytes(digest, "big") % HELD_OUT_ONE_IN != 0].append(pair)
     return parts
+
+
+def paraphrases(config: StudyConfig, statements: Iterable[str]) -> list[tuple[str, str]]:
+    """(harmless, toxic) texts of one meaning: the study's pairs that have no prompt, such as ParaDetox's.
+
+    At most MOST_PARAPHRASES, those whose toxic side has the smallest hash; none of which a side has the words
+    of one of `statements`, on which probes are fitted. Raises SourceError as its sources do.
+    """
+    if not config.has_paraphrases:
+        return []
+    present = {words_key(text) for text in statements}
+    pairs = {}
+    for record, _ in records_of(open_role(config, "pairs")):
+        prompt, chosen, rejected = row_of(record)
+        if not prompt and chosen != rejected and present.isdisjoint(map(words_key, (chosen, rejected))):
+            pairs[key_of(rejected)] = (chosen, rejected)
+    return [pairs[key] for key in sorted(pairs)[:MOST_PARAPHRASES]]

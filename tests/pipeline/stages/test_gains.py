@@ -14,7 +14,7 @@ from sqlalchemy import select
 from hormesis.backend.capture import capture
 from hormesis.backend.model.models import load_model, untrained
 from hormesis.db.blocks import decode_float32
-from hormesis.db.schema import Arm, Checkpoint, Example, Probe, ProbeGain
+from hormesis.db.schema import Arm, Checkpoint, Direction, Example, Probe, ProbeGain
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.arms import plan_arms
 from hormesis.pipeline.execution.context import StudyContext
@@ -113,6 +113,45 @@ def test_a_second_run_reads_what_is_there_and_damage_is_made_again(
         path.write_text("{}")
     probe_checkpoint(study, subject, silent())
     assert calls == ["text_readings", "_untrained"] and stored(study) == before
+
+
+def test_pairs_of_one_meaning_are_a_subset_of_their_own(
+    study: StudyContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statements of the study's first label taken for pairs; the other rows stay as they are."""
+    before, arm = stored(study), plan_arms(study.config)[0]
+    subject = Subject(arm.name, arm=arm, weights_hash=study.inputs.train(arm))
+    with read_session(study.engine) as session:
+        by_label = [list(session.scalars(select(Example.text).where(Example.label == n))) for n in (0, 1)]
+    pairs = list(zip(*by_label, strict=False))[:20]
+    with monkeypatch.context() as patch:
+        patch.setattr(gains_module, "paraphrases", lambda config, statements: pairs)
+        probe_checkpoint(study, subject, silent())
+    with read_session(study.engine) as session:
+        checkpoint = session.scalars(select(Checkpoint).where(Checkpoint.name == arm.name)).one()
+        rows = session.scalars(
+            select(ProbeGain).where(ProbeGain.subset == "paraphrases", ProbeGain.heads == "selected")
+        ).all()
+        probes = session.scalars(
+            select(Probe).where(Probe.rank.is_not(None), Probe.checkpoint_id == checkpoint.id)
+        ).all()
+        vectors = {
+            (row.layer, row.head): decode_float32(row.vector)
+            for row in session.scalars(
+                select(Direction).where(Direction.checkpoint_id == checkpoint.id, Direction.method == "probe")
+            )
+        }
+    assert {row.baseline for row in rows} == {"words", "length", "embeddings", "untrained"}
+    assert {row.n_test for row in rows} == {40} and {row.checkpoint_id for row in rows} == {checkpoint.id}
+    loaded = load_model(study.home / checkpoint.path)
+    activations = capture(loaded, [side for pair in pairs for side in pair])
+    aurocs = [
+        roc_auc_score([0, 1] * 20, activations[probe.layer][:, probe.head] @ vectors[probe.layer, probe.head])
+        for probe in probes
+    ]
+    assert rows[0].auroc == pytest.approx(np.mean(aurocs), abs=0.005)
+    probe_checkpoint(study, subject, silent())
+    assert stored(study) == before
 
 
 def test_no_word_of_a_statement_is_kept(study: StudyContext) -> None:
