@@ -254,15 +254,16 @@ def number(value: float | None, digits: int = 3) -> str:
     """A number for people; a dash where there is none."""
     if value is None or missing(value):
         return "–"
-    return minus(f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}")
+    rounded = f"{value:.{digits}g}"
+    return minus(f"{value:,.0f}" if "e+" in rounded else rounded)
 
 
 def interval(value: float, low: float | None, high: float | None, *, unit: str = "") -> str:
     """`31.2 [28.0, 34.1]`, or the value alone where no interval was made."""
     tail = f" {unit}" if unit else ""
     if missing(low) or missing(high) or low is None or high is None:
-        return minus(f"{value:.3g}") + f"{tail} (no interval)"
-    return minus(f"{value:.3g} [{low:.3g}, {high:.3g}]") + tail
+        return f"{number(value)}{tail} (no interval)"
+    return f"{number(value)} [{number(low)}, {number(high)}]{tail}"
 
 
 def fixed(value: float, low: float | None, high: float | None, *, digits: int = 4) -> str:

@@ -13,7 +13,7 @@ from hormesis.dashboard.base.verdicts import p_equals
 from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label, minus, plain
 from hormesis.dashboard.charts.entangled import statistic_by_arm
 from hormesis.dashboard.charts.figure_cache import drawn
-from hormesis.dashboard.charts.heads import head_map, limits, most_per_line, outline, survival
+from hormesis.dashboard.charts.heads import GAIN, head_map, limits, most_per_line, outline, survival
 from hormesis.dashboard.parts import card, controls
 from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context
@@ -22,6 +22,8 @@ from hormesis.dashboard.rows.geometry import STATISTICS
 MAPS, CHANGE, TAIL, ARMS = "Maps", "Difference", "Distribution", "By arm"
 BASELINES = "Baselines"
 COLUMNS = ["layer", "head"]
+SIGNS = "Orange: the head tells more than the baseline; blue: less. "
+BESIDE = "Right of the dotted line a head tells more than the baseline does."
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,7 @@ def _pick(label: str, choices: list[str], key: str, *, default: str) -> str:
     """One of a few choices, kept in the link."""
     return str(
         st.selectbox(
-            label, choices, index=choices.index(default), key=key, bind="query-params", width=150,
+            label, choices, index=choices.index(default), key=key, bind="query-params", width=190,
         )
     )  # fmt: skip
 
@@ -180,8 +182,8 @@ def maps(sides: Sides, measure: str, *, chosen: Head | None) -> None:
                 title=checkpoint_label(row),
                 alt=f"{measure} of every head by layer, {row['checkpoint']}",
                 guide=(
-                    f"One square per head: {value_name}. White dots: heads that are steered. Click a "
-                    f"square to choose it.{_gaps(probes)}"
+                    f"One square per head: {value_name}. {SIGNS if column.startswith(GAIN) else ''}"
+                    f"White dots: heads that are steered. Click a square to choose it.{_gaps(probes)}"
                 ),
                 note=f"n = {int(row['n_test']):,} test statements.",
                 rows=probes,
@@ -239,9 +241,10 @@ def distribution(probes: pd.DataFrame, measure: str) -> None:
         card.chart(
             drawn(survival, probes, column, f"{measure} ({value_name})"),
             key="tail",
-            title=f"{measure} over heads",
+            title=f"{measure}, all heads" if column.startswith(GAIN) else f"{measure} over heads",
             alt=f"Share of heads above each {measure}, one line per checkpoint",
-            guide="A line further right has better heads; the lower right end is the tail of the best ones.",
+            guide="A line further right has better heads; the lower right end is the tail of the best ones. "
+            + (BESIDE if column.startswith(GAIN) else ""),
             note=f"n = {n_heads} heads per checkpoint, one line per seed.{thinned}",
             rows=probes,
         )

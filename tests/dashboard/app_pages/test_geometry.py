@@ -149,14 +149,14 @@ def test_maps_and_tails_can_be_drawn_in_gain(small_database: Path, monkeypatch: 
     app = open_page(
         small_database, monkeypatch, "geometry", part="Heads", heads="Maps", probe="Gain over text"
     )
-    assert not app.exception
+    assert not app.exception and "the head tells more than the baseline" in words(app)
     spec = app.get("plotly_chart")[-1].proto.spec
     hover = [f"gain {auroc - words_level:+.3f}" for auroc in of_checkpoint["auroc"]]
     assert [text for text in hover if text in spec.replace("\\u002b", "+")] == hover
     for probe in ("Gain over embeddings", "Gain over step 0"):
         link = {"part": "Heads", "heads": "Distribution", "probe": probe}
         app = open_page(small_database, monkeypatch, "geometry", **link)
-        assert not app.exception and f"**{probe} over heads**" in words(app)
+        assert not app.exception and f"**{probe}, all heads**" in words(app)
 
 
 @pytest.mark.parametrize("measure", ["AUROC", "Selectivity", "Separation"])
