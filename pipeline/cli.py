@@ -385,7 +385,7 @@ def demo(
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
     wait: Annotated[bool, typer.Option(help="Keep the dashboard open when the study is done.")] = True,
 ) -> None:
-    """Open the dashboard on the results that came with hormesis, and run a study beside them."""
+    """Run a study and watch it in the dashboard, which opens on results that came with hormesis, if any."""
     from hormesis.db.engine import open_writer
     from hormesis.db.reference import references
     from hormesis.pipeline.commands.copy import copy_references

@@ -177,7 +177,8 @@ GAIN_NOTE: Final = (
     "weights, and as many heads of its own. Same words: statements whose words, in another order, make one "
     "of the other label, so that a reader of words has an AUROC of 0.5. Words unsure: the third of the "
     "statements on which the reader of words is least sure. Same meaning: toxic texts beside harmless "
-    "paraphrases of them, the pairs of a study of real text that tunes on them."
+    "paraphrases of them, the pairs of a study of real text that tunes on them; toxic sides may stand in the "
+    "training text (Data says what roles share), and words still tell much of them."
 )
 
 

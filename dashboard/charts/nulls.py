@@ -135,5 +135,6 @@ def null_note(effects: pd.DataFrame) -> str:
     return (
         f"At {costs} nats; points of toxicity, n = {int(effects['n'].max()):,} prompts at most. ITI against "
         "nulls: odds ratio to their mean, below 1 where ITI takes away more; 95 % intervals over seeds, "
-        "prompts and directions." + (" Fewer than 19 directions have no 95th percentile." if few else "")
+        "prompts and directions; of imported checkpoints over prompts and directions alone."
+        + (" Fewer than 19 directions have no 95th percentile." if few else "")
     )

@@ -38,7 +38,7 @@ def note(context: Context) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="reference_note"):
         st.caption(
             f":material/inventory_2: **{name}** is a reference study: its numbers came with hormesis, "
-            "without texts and weights, and the README says how to make them again.",
+            "without texts and weights. In an empty home `hormesis run` makes them again.",
             width="content",
         )
         for place, label in enumerate(study_names(context.studies)):

@@ -27,7 +27,8 @@ from hormesis.db.files import atomic_file, remove_temporaries
 from hormesis.db.problems import DatabaseProblem, explain, name_of, parse_url
 
 MATRICES = frozenset({"activation_block", "direction_profile"})
-"""Tables of numbers that maps were made of: most of a study's bytes, and no page reads them."""
+"""Tables of numbers that maps were made of: most of a study's bytes. Without them a head's statements and its
+activations are not shown, and maps stay as they are."""
 
 
 @dataclass

@@ -5,6 +5,7 @@ Computed once and stored as points, because no page should wait for UMAP.
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -32,6 +33,7 @@ from hormesis.pipeline.geometry.projections import Projected
 from hormesis.pipeline.geometry.projections import project as map_rows
 from hormesis.pipeline.summaries.head_summary import write_head_summaries
 
+log = logging.getLogger(__name__)
 PROJECT_VERSION = 2
 """Raised whenever maps or figures change."""
 Method = Literal["umap", "pca"]
@@ -48,6 +50,9 @@ def project(context: StudyContext, subject: Subject, reporter: Reporter) -> None
     write_head_summaries(context)
     best_heads = _best_heads(context)
     sets = list(direction_sets(context, partial(_is_first, context)))
+    if not sets and _has_maps(context):
+        log.warning("what maps are made from was left out of this copy, so the maps stay as they are")
+        return
     n_maps = sum(1 + len(directions.nulls) for directions in sets) * len(MAPS)
     total, keys = n_maps + len(best_heads) * len(ACTIVATION_MAPS), list[str]()
     for directions in sets:
@@ -71,6 +76,12 @@ def project(context: StudyContext, subject: Subject, reporter: Reporter) -> None
         of_study = [Projection.study_id == context.study_id]
         delete_others(session, Projection, keys, on=("key",), within=of_study)
     reporter.report(total, total, "maps")
+
+
+def _has_maps(context: StudyContext) -> bool:
+    with read_session(context.engine) as session:
+        query = select(Projection.id).where(Projection.study_id == context.study_id).limit(1)
+        return session.scalar(query) is not None
 
 
 def _is_first(context: StudyContext, name: str) -> bool:

@@ -212,8 +212,12 @@ def contrast(
 
 
 def of_one_model(mean: ArmMean) -> Contrast:
-    """A mean of one model as a statement about that model: its error holds prompts and answers, no seeds."""
-    return weighted_sum(mean.value, mean.influence.mean(axis=0), between=0.0, noise=0.0, seed_df=1, seeds=1)
+    """A mean of one model as a statement about that model: its error holds prompts and answers, no seeds.
+
+    Where hardly an answer differs it is at least the noise that `ArmMean.floor` says.
+    """
+    per_prompt = mean.influence.mean(axis=0)
+    return weighted_sum(mean.value, per_prompt, between=0.0, noise=mean.floor, seed_df=1, seeds=1)
 
 
 def with_draws(effect: Contrast, values: ArrayLike) -> Contrast:

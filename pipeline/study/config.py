@@ -11,6 +11,7 @@ import json
 import os
 import tomllib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -309,7 +310,21 @@ def load_study(name: str) -> StudyConfig:
     tables are merged key by key, lists (such as the sources) replaced.
     """
     path, folder = _location(name)
-    return parse_study(_extended(_read_toml(name, path), path.name), path.name, folder)
+    data = _read_toml(name, path)
+    for table in _tables(data):
+        if "folder" in table:
+            raise ConfigError(f"{path.name}: unknown key 'folder'")
+    return parse_study(_extended(data, path.name), path.name, folder)
+
+
+def _tables(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Tables of a parsed file that may name files: sources, what they share, sections."""
+    shared, sources = data.get("data"), data.get("sources")
+    tables = [
+        *(shared.values() if isinstance(shared, dict) else ()),
+        *(sources if isinstance(sources, list) else ()),
+    ]
+    yield from (table for table in (*tables, *map(data.get, WITH_FILES)) if isinstance(table, dict))
 
 
 def _location(name: str) -> tuple[Path, Path]:
@@ -324,16 +339,23 @@ def _extended(data: dict[str, Any], where: str) -> dict[str, Any]:
     if "extends" not in data:
         return data
     name = data["extends"]
-    if not isinstance(name, str) or not (PRESETS / f"{name}.toml").is_file():
+    if name not in [preset.stem for preset in PRESETS.glob("*.toml")]:
         raise ConfigError(f"{where}: extends: {shortened(name)} is no preset ({_presets()})")
     if "name" not in data:
         raise ConfigError(f"{where}: a study that extends '{name}' needs a name of its own (name = ...)")
     path, folder = _location(name)
     base = _extended(_read_toml(name, path), path.name)
-    sections = (base[name] for name in WITH_FILES if name in base)
+    sections = [base[key] for key in WITH_FILES if key in base and not _names_a_path(data.get(key))]
     for table in (*base.get("sources", ()), *base.get("data", {}).values(), *sections):
         table.setdefault("folder", folder)
     return _merged(base, {key: value for key, value in data.items() if key != "extends"})
+
+
+def _names_a_path(table: Any) -> bool:
+    """Whether a section names a file of its own: all its files then lie where the study file does."""
+    return isinstance(table, dict) and any(
+        key in ("file", "blimp", "mcq") or _names_a_path(value) for key, value in table.items()
+    )
 
 
 def _merged(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:

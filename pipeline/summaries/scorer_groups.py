@@ -28,8 +28,8 @@ MOST_STATEMENTS = 3000
 FEWEST = 10
 """Statements that a group has at least; a group of fewer is a pair or a text, or tells nothing."""
 NO_GROUP = "no group"
-HARMLESS = ("neutral", "0", "False")
-"""Kinds of prompts that are not toxic: of the forum language, and labels of real sets as texts."""
+HARMLESS = ("neutral", "0")
+"""Kinds of prompts that are not toxic: of the forum language, and ToxiGen's labels."""
 CHUNK = 256
 """Statements scored between two looks whether the person asked for a stop."""
 
@@ -45,9 +45,10 @@ def summarise_scorers(context: StudyContext, reporter: Reporter) -> None:
     """Write the rows of every probe set that names groups and every scorer that asks no service.
 
     The study's own scorer has not read these statements. A scorer that cannot be had is passed over with a
-    warning. Where the texts were left out of a copy, the rows that came with it stay.
+    warning, and its rows stay. Where the texts were left out of a copy, the rows that came with it stay.
     """
     scorers: list[Scorer] = []
+    absent: list[str] = []
     statements = _statements(context)
     if len(statements) and statements["text"].map(is_left_out).all():
         return
@@ -58,6 +59,7 @@ def summarise_scorers(context: StudyContext, reporter: Reporter) -> None:
                 scorers.append(make_scorer(name, text_folder(context) / "tfidf"))
             except ScorerError as error:
                 log.warning("statements by group are not scored by %s: %s", name, error)
+                absent.append(name)
     rows = []
     for probe_set, statements in sets:
         for scorer in scorers:
@@ -68,7 +70,7 @@ def summarise_scorers(context: StudyContext, reporter: Reporter) -> None:
                 scores += scorer.score(texts[start : start + CHUNK]).tolist()
             judge, names = Judge(scorer.name, scorer.revision), statements["group"].tolist()
             rows += group_rows(context.study_id, str(probe_set), judge, scores=scores, names=names)
-    within = [ScorerGroup.study_id == context.study_id]
+    within = [ScorerGroup.study_id == context.study_id, ScorerGroup.scorer.not_in(absent)]
     with write_session(context.engine) as session:
         replace_rows(session, ScorerGroup, rows, on=("study_id", "key"), within=within)
 

@@ -23,7 +23,12 @@ MAPS, CHANGE, TAIL, ARMS = "Maps", "Difference", "Distribution", "By arm"
 BASELINES = "Baselines"
 COLUMNS = ["layer", "head"]
 SIGNS = "Orange: the head tells more than the baseline; blue: less. "
-BESIDE = "Right of the dotted line a head tells more than the baseline does."
+BESIDE = (
+    "Right of the dotted line a head tells more than the baseline does. A line further right gains more, "
+    "which is reading better only where baselines are alike."
+)
+READS_BETTER = "the head reads toxicity better"
+GAINS_MORE = "the head gains more over its own checkpoint's baseline"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +42,10 @@ class Sides:
     def is_one(self) -> bool:
         """Whether both are the same checkpoint."""
         return bool(self.left["checkpoint"].iloc[0] == self.right["checkpoint"].iloc[0])
+
+    def lack(self, column: str) -> bool:
+        """Whether a measure of one of them is not there."""
+        return bool(self.left[column].isna().all() or self.right[column].isna().all())
 
 
 def show(
@@ -67,7 +76,12 @@ def show(
     elif view == BASELINES:
         baselines(context, checkpoint)
     elif view == TAIL:
-        distribution(probes, measure)
+        distribution(probes.dropna(subset=MEASURES[measure][0]), measure)
+    elif sides.lack(MEASURES[measure][0]):
+        st.info(
+            "Gains of a checkpoint appear when it has been probed to the end.",
+            icon=":material/hourglass_empty:",
+        )
     elif view == CHANGE:
         change(sides, measure, chosen=head)
     else:
@@ -221,9 +235,10 @@ def change(sides: Sides, measure: str, *, chosen: Head | None) -> None:
         card.chart(
             chart,
             key="map_change",
-            title=f"{labels[0]} less {labels[1]}",
+            title=f"{measure}: {labels[0]} less {labels[1]}",
             alt=f"Change of {measure} of every head by layer",
-            guide=f"Orange: the head reads toxicity better in {plain(labels[0])}; blue: worse.",
+            guide=f"Orange: {GAINS_MORE if column.startswith(GAIN) else READS_BETTER} in {plain(labels[0])}; "
+            "blue: less.",
             note=f"n = {len(joined):,} heads.",
             rows=joined[[*COLUMNS, f"{column}_left", column, "change"]],
             on_select=lambda: controls.clicked("map_change"),
@@ -243,8 +258,9 @@ def distribution(probes: pd.DataFrame, measure: str) -> None:
             key="tail",
             title=f"{measure}, all heads" if column.startswith(GAIN) else f"{measure} over heads",
             alt=f"Share of heads above each {measure}, one line per checkpoint",
-            guide="A line further right has better heads; the lower right end is the tail of the best ones. "
-            + (BESIDE if column.startswith(GAIN) else ""),
+            guide=BESIDE
+            if column.startswith(GAIN)
+            else "A line further right has better heads; the lower right end is the tail of the best ones.",
             note=f"n = {n_heads} heads per checkpoint, one line per seed.{thinned}",
             rows=probes,
         )

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, event, update
+from sqlalchemy import Engine, delete, event, select, update
 
 from hormesis.db import read
 from hormesis.db.engine import open_reader, open_writer
-from hormesis.db.schema import MapAgreement, Projection
+from hormesis.db.schema import Checkpoint, MapAgreement, ProbeGain, Projection
 from hormesis.db.write import write_session
 from tests.fixtures.pages import clear_caches, open_page, words
 from tests.fixtures.shared_worlds import copy_database
@@ -157,6 +157,22 @@ def test_maps_and_tails_can_be_drawn_in_gain(small_database: Path, monkeypatch: 
         link = {"part": "Heads", "heads": "Distribution", "probe": probe}
         app = open_page(small_database, monkeypatch, "geometry", **link)
         assert not app.exception and f"**{probe}, all heads**" in words(app)
+
+
+def test_a_checkpoint_that_is_still_probed_has_no_gain_yet(
+    small_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "running.sqlite"
+    engine = open_writer(copy_database(small_database, path))
+    with write_session(engine) as session:
+        chosen = select(Checkpoint.id).where(Checkpoint.name == "toxic-25-s0").scalar_subquery()
+        session.execute(delete(ProbeGain).where(ProbeGain.checkpoint_id == chosen))
+    engine.dispose()
+    for heads in ("Maps", "Difference", "Distribution"):
+        link = {"part": "Heads", "heads": heads, "probe": "Gain over text"}
+        app = open_page(path, monkeypatch, "geometry", **link)
+        assert not app.exception
+        assert ("when it has been probed to the end" in words(app)) == (heads != "Distribution")
 
 
 @pytest.mark.parametrize("measure", ["AUROC", "Selectivity", "Separation"])

@@ -12,11 +12,13 @@ from hormesis.db.address import sqlite_url
 from hormesis.db.contract import left_out
 from hormesis.db.copy.changes import Changes
 from hormesis.db.copy.database import MATRICES, copy_database
+from hormesis.db.copy.rows import CopyError
 from hormesis.db.copy.weights import Homes
 from hormesis.db.engine import open_reader, open_writer
 from hormesis.db.reference import add_references, pack, references
 from hormesis.db.schema import Checkpoint, Study
 from hormesis.db.write import read_session
+from hormesis.pipeline.commands.copy import copy_references
 
 
 def silent(done: int, total: int) -> None:
@@ -73,3 +75,16 @@ def test_the_packages_own_files_are_of_this_version(tmp_path: Path) -> None:
     target = sqlite_url(tmp_path / "hormesis.sqlite")
     open_writer(target).dispose()
     assert add_references(target, silent) == [reference.name for reference in carried]
+
+
+def test_results_that_contradict_rows_of_ones_own_are_left_out_with_a_note(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Toy runs belong to no study: those of another machine may differ in the last digits."""
+
+    def contradict(*_: object) -> list[str]:
+        raise CopyError("contradictory rows: toy_run")
+
+    monkeypatch.setattr("hormesis.db.reference.add_references", contradict)
+    copy_references("sqlite:///nowhere.sqlite")
+    assert "are left out: contradictory rows: toy_run" in " ".join(capsys.readouterr().err.split())

@@ -20,7 +20,7 @@ from hormesis.pipeline.claims.evaluate import evaluate
 from hormesis.pipeline.claims.nulls import Nulls, nulls_of, percentile, rank_of_first
 from hormesis.pipeline.claims.registry import CLAIMS
 from hormesis.pipeline.statistics import contrast, of_one_model, with_draws
-from hormesis.pipeline.statistics.arms import arm_mean
+from hormesis.pipeline.statistics.arms import arm_mean, log_odds
 from hormesis.pipeline.study.config import load_study
 from tests.fixtures.shared_worlds import copy_database
 from tests.planted_studies import SCOPE, TRUTHS, PlantedRows
@@ -139,3 +139,7 @@ def test_a_statement_about_one_model_is_students_t_over_prompts() -> None:
     mean = of_one_model(arm_mean(values))
     expected = stats.t.interval(0.95, 299, values.mean(), stats.sem(values[0]))
     assert mean.interval() == pytest.approx(expected) and mean.n == 300
+    # No text is toxic before or after: nothing is known exactly by that.
+    none = log_odds(np.zeros((1, 64))) - log_odds(np.zeros((1, 64)))
+    low, high = of_one_model(none).interval()
+    assert low < -2 and high > 2

@@ -66,6 +66,9 @@ def test_a_study_extends_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     # Files of the preset lie where the preset's own do, not beside the file that extends it.
     assert {source.location for source in study.sources} == {source.location for source in base.sources}
     assert study.hardness.located("goals") == base.hardness.located("goals")
+    overriding = tmp_path / "overriding.toml"
+    overriding.write_text(file.read_text() + '[hardness.suffix]\nfile = "goals.parquet"\n')
+    assert load_study(str(overriding)).hardness.located("goals.parquet") == tmp_path / "goals.parquet"
     file.write_text(file.read_text() + '[[sources]]\nrole = "clean"\nkind = "forum"\n')
     with pytest.raises(ConfigError, match="no source plays the role"):
         load_study(str(file))
@@ -77,6 +80,9 @@ def test_a_study_extends_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ('extends = "none-such"\nname = "x"', "no preset .presets: .*forum"),
         ('extends = 3\nname = "x"', "no preset"),
         ('extends = "forum"', "needs a name of its own"),
+        ('extends = "../presets/forum"\nname = "x"', "no preset"),
+        (f'extends = "{"a" * 300}"\nname = "x"', "no preset"),
+        ('name = "x"\n[hardness]\nfolder = "/etc"', "unknown key 'folder'"),
         ('extends = "forum"\nname = "x"\n[steering]\nstrenght = 1', "unknown key 'steering.strenght'"),
         ('extends = "forum"\nname = "x"\nsteering = 3', "steering"),
     ],

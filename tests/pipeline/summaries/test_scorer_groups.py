@@ -48,7 +48,9 @@ def scored(context: StudyContext, *groups: str | None, text: str = "the zorbs ba
 
 def test_groups_with_enough_harmless_statements_are_scored_by_what_is_there(context: StudyContext) -> None:
     rows = scored(context, "rare", "zorbs", None, f"{TOPIC}sailing")
-    assert set(rows["scorer"]) == {"forum"} and set(rows["group"]) == {"zorbs", NO_GROUP}
+    assert set(rows["scorer"]) == {"forum", "tfidf"}, "rows of a scorer that is not here stay"
+    rows = rows[rows["scorer"] == "forum"]
+    assert set(rows["group"]) == {"zorbs", NO_GROUP}
     counts = rows.set_index("group")["n"]
     assert counts[NO_GROUP] == pytest.approx(2 * counts["zorbs"], abs=2)
     with read_session(context.engine) as session:
@@ -58,9 +60,10 @@ def test_groups_with_enough_harmless_statements_are_scored_by_what_is_there(cont
 
 
 def test_a_set_without_groups_or_texts_has_no_rows(context: StudyContext) -> None:
-    assert len(scorer_groups(context.engine, 1)) and not len(scored(context, "rare", "zorbs"))
-    assert not len(scored(context, None, None))
-    assert not len(scored(context, "rare", "zorbs", "quibs", text=TEXT))
+    """Of the scorer that is here; those of one that is not stay as they are."""
+    assert len(scorer_groups(context.engine, 1))
+    for groups, text in ((("rare", "zorbs"), "a"), ((None, None), "a"), (("rare", "zorbs", "quibs"), TEXT)):
+        assert set(scored(context, *groups, text=text)["scorer"]) == {"tfidf"}
 
 
 def test_prompts_that_are_not_toxic_are_scored_by_group_too(context: StudyContext) -> None:
