@@ -39,14 +39,16 @@ NAMES: Final = {
     "compression": "Compression ratio",
     "length": "Length",
 }
+GAIN: Final = "gain_"
+"""What columns begin with that are differences to a baseline: nothing is gained at zero."""
 MEASURES: Final = {
     "Accuracy": ("accuracy", "balanced accuracy, test split"),
     "AUROC": ("auroc", "area under the ROC curve, test split"),
     "Selectivity": ("selectivity", "accuracy minus shuffled-label accuracy"),
     "Separation": ("separation", "distance of class means in pooled standard deviations"),
-    "Gain over text": ("gain_text", "AUROC less that of the better text-only baseline"),
-    "Gain over embeddings": ("gain_embeddings", "AUROC less that of the mean of the input embeddings"),
-    "Gain over step 0": ("gain_untrained", "AUROC less that of the best head of the same model untrained"),
+    "Gain over text": (f"{GAIN}text", "AUROC less that of the better text-only baseline"),
+    "Gain over embeddings": (f"{GAIN}embeddings", "AUROC less that of the mean of the input embeddings"),
+    "Gain over step 0": (f"{GAIN}untrained", "AUROC less that of the best head of the same model untrained"),
 }
 """Measures of a head: column and words. Gains are there where baselines were measured."""
 GATED_NAMED = 3

@@ -10,12 +10,10 @@ import plotly.graph_objects as go
 
 from hormesis.dashboard.base.colours import SEQUENTIAL, arm_colour, diverging
 from hormesis.dashboard.base.records import arm_groups, groups, records
-from hormesis.dashboard.base.wording import Head, arm_label, head_name
+from hormesis.dashboard.base.wording import GAIN, Head, arm_label, head_name
 from hormesis.dashboard.charts.frame import FONT, MOST_POINTS, evenly, figure
 
 CHOSEN = "#E8590C"
-GAIN = "gain_"
-"""What measures begin with that are differences to a baseline: nothing is gained at zero."""
 
 
 def _hover(row: Any, measure: str) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.geometry_words import GAINS
 from hormesis.dashboard.base.selection import with_probes
-from hormesis.dashboard.base.wording import MEASURES, Head
+from hormesis.dashboard.base.wording import GAIN, MEASURES, Head
 from hormesis.dashboard.rows import study_query
 from hormesis.dashboard.rows.cache import cached_query
 from hormesis.dashboard.rows.context import Context
@@ -58,10 +58,10 @@ def head_gains(context: Context) -> pd.DataFrame:
     probes, of_baseline = rows.probes(context), gains(context)
     is_used = (of_baseline["heads"] == "best") & (of_baseline["subset"] == "all") & of_baseline["is_chosen"]
     columns = of_baseline["baseline"].replace({"words": "text", "length": "text"})
-    table = of_baseline.assign(column="gain_" + columns)[is_used]
+    table = of_baseline.assign(column=GAIN + columns)[is_used]
     levels = table.pivot_table(index="checkpoint", columns="column", values="baseline_auroc")
     levels = probes[["checkpoint"]].join(levels, on="checkpoint")
-    names = [column for column, _ in MEASURES.values() if column.startswith("gain_")]
+    names = [column for column, _ in MEASURES.values() if column.startswith(GAIN)]
     return probes.assign(**{name: probes["auroc"] - levels.get(name, float("nan")) for name in names})
 
 

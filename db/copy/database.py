@@ -68,8 +68,8 @@ def copy_database(
     """Copy studies (ids in the source), what they refer to, and the toy experiments, which belong to none.
 
     `matrices`: with activations and profiles of directions. `report` is told of the rows of each study.
-    Raises CopyError for contradictory rows, DatabaseProblem for a
-    database that cannot be used or a full disk, OSError for weights that cannot be copied.
+    Raises CopyError for contradictory rows, DatabaseProblem for a database that cannot be used or a full
+    disk, OSError for weights that cannot be copied.
     """
     require_copyable(source_url, target_url)
     source, copied = open_reader(source_url), Copied()

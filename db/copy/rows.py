@@ -26,7 +26,6 @@ from hormesis.db.blocks import decode_int64, encode_int64
 from hormesis.db.contract.left_out import WEIGHTS, is_left_out
 from hormesis.db.copy.changes import Changes, Row, without_folders
 from hormesis.db.copy.relations import (
-    copied_tables,
     id_lists,
     list_hashes,
     natural_key,
@@ -63,11 +62,11 @@ class RowCopier:
         target: Connection,
         studies: Sequence[int],
         changes: Changes,
-        tables: Sequence[Table] | None = None,
+        tables: Sequence[Table],
     ) -> None:
-        """`tables`: those that are copied, in the order of `copied_tables`; default all."""
+        """`tables`: those that are copied, in the order of `copied_tables`."""
         self._source, self._target, self._studies, self._changes = source, target, studies, changes
-        self._tables = copied_tables() if tables is None else tables
+        self._tables = tables
         self._ids: dict[Table, dict[int, int | None]] = {}
         """Ids in the source to ids in the target; None where what belongs to the row is left behind."""
         self._first_new: dict[Table, int] = {}
@@ -78,7 +77,7 @@ class RowCopier:
         self.present: Counter[str] = Counter()
 
     def copy(self, report: Report) -> None:
-        """Copy all tables.
+        """Copy the tables.
 
         Raises CopyError where a row of the target has the key and other values, DatabaseProblem where the
         target cannot be written to.

@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import zstandard
-from sqlalchemy import select
 
 from hormesis.db.address import sqlite_url
 from hormesis.db.copy.changes import Changes
@@ -24,8 +23,6 @@ from hormesis.db.engine import open_reader
 from hormesis.db.files import atomic_file
 from hormesis.db.problems import parse_url
 from hormesis.db.read import studies
-from hormesis.db.schema import Study
-from hormesis.db.write import read_session
 
 FOLDER = Path(__file__).parent
 ENDING = ".sqlite.zst"
@@ -67,10 +64,8 @@ def add_references(url: str, report: Report, folder: Path = FOLDER) -> list[str]
 
     `report` is told of the rows of each. Raises CopyError and DatabaseProblem as `copy_database` does.
     """
-    present = set()
-    if state_of(parse_url(url)).kind == "ok":
-        with read_session(open_reader(url)) as session:
-            present = set(session.scalars(select(Study.hash)))
+    is_there = state_of(parse_url(url)).kind == "ok"
+    present = set(studies(open_reader(url))["hash"]) if is_there else set()
     lacking = [reference for reference in references(folder) if reference.hash not in present]
     for reference in lacking:
         with TemporaryDirectory() as home:

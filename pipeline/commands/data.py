@@ -19,7 +19,7 @@ from rich.progress import Progress
 from rich.table import Column, Table
 
 from hormesis.pipeline.commands.console.terminal import Terminal
-from hormesis.pipeline.study.config import PRESETS, StudyConfig, load_study
+from hormesis.pipeline.study.config import StudyConfig, load_study, preset_names
 from hormesis.pipeline.study.source_config import SourceConfig
 
 if TYPE_CHECKING:  # numpy and pyarrow stand behind these, which other commands need not load
@@ -89,7 +89,7 @@ def list_sources(
     as_json: AsJson = False,
 ) -> None:
     """Show what a study fetches: licence as stated there, gated or not, size, revision, cached or not."""
-    names = [study] if study else sorted(path.stem for path in PRESETS.glob("*.toml"))
+    names = [study] if study else preset_names()
     listings = list_remote({name: load_study(name) for name in names})
     if as_json:
         sys.stdout.write(json.dumps([asdict(listing) for listing in listings], indent=1) + "\n")

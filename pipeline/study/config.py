@@ -269,10 +269,9 @@ def parse_study(data: dict[str, Any], where: str = "study", folder: Path | None 
         return study
     checkpoints = tuple(model.model_copy(update={"folder": folder}) for model in study.checkpoints)
     sources = tuple(source.model_copy(update={"folder": source.folder or folder}) for source in study.sources)
-    sections = {name: getattr(study, name) for name in WITH_FILES}
+    pairs = ((name, getattr(study, name)) for name in WITH_FILES)
     sections = {
-        name: section.model_copy(update={"folder": section.folder or folder})
-        for name, section in sections.items()
+        name: section.model_copy(update={"folder": section.folder or folder}) for name, section in pairs
     }
     return study.model_copy(update={"sources": sources, "checkpoints": checkpoints, **sections})
 
@@ -287,11 +286,10 @@ def parse_checkpoint(**values: Any) -> CheckpointConfig:
 
 def origin(name: str, data_folder: Path | None = None) -> Origin:
     """Preset name or absolute study file, and absolute data folder: what `load_study` needs from anywhere."""
-    path = Path(name)
-    is_preset = not path.suffix and (PRESETS / f"{name}.toml").is_file()
     any_folder = data_folder or os.environ.get("HORMESIS_DATA")
     return Origin(
-        name if is_preset else str(path.absolute()), str(Path(any_folder).absolute()) if any_folder else None
+        name if name in preset_names() else str(Path(name).absolute()),
+        str(Path(any_folder).absolute()) if any_folder else None,
     )
 
 
@@ -329,7 +327,7 @@ def _tables(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _location(name: str) -> tuple[Path, Path]:
     """A study's file, and the folder that relative paths inside it are taken from."""
-    if not Path(name).suffix and (PRESETS / f"{name}.toml").is_file():
+    if name in preset_names():
         return PRESETS / f"{name}.toml", Path(os.environ.get("HORMESIS_DATA", "data")).resolve()
     return Path(name), Path(name).resolve().parent
 
@@ -339,8 +337,8 @@ def _extended(data: dict[str, Any], where: str) -> dict[str, Any]:
     if "extends" not in data:
         return data
     name = data["extends"]
-    if name not in [preset.stem for preset in PRESETS.glob("*.toml")]:
-        raise ConfigError(f"{where}: extends: {shortened(name)} is no preset ({_presets()})")
+    if name not in preset_names():
+        raise ConfigError(f"{where}: extends: {shortened(name)} is no preset ({_listing()})")
     if "name" not in data:
         raise ConfigError(f"{where}: a study that extends '{name}' needs a name of its own (name = ...)")
     path, folder = _location(name)
@@ -365,14 +363,19 @@ def _merged(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     return base | data | tables
 
 
-def _presets() -> str:
-    return "presets: " + ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.toml")))
+def preset_names() -> list[str]:
+    """Names of the study files of the package, sorted."""
+    return sorted(preset.stem for preset in PRESETS.glob("*.toml"))
+
+
+def _listing() -> str:
+    return f"presets: {', '.join(preset_names())}"
 
 
 def _read_toml(name: str, path: Path) -> dict[str, Any]:
     """A parsed study file. Raises ConfigError, one line."""
     if not path.is_file():
-        raise ConfigError(f"no study file '{name}' ({_presets()})")
+        raise ConfigError(f"no study file '{name}' ({_listing()})")
     try:
         content = path.read_bytes()
     except OSError as error:

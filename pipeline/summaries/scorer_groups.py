@@ -90,13 +90,13 @@ def _statements(context: StudyContext) -> pd.DataFrame:
         .order_by(PromptSet.name, Prompt.position)
     )
     with read_session(context.engine) as session:
-        return pd.concat([pd.read_sql(query, session.connection()) for query in (statements, prompts)])
+        parts = [pd.read_sql(query, session.connection()) for query in (statements, prompts)]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _of_groups(rows: pd.DataFrame) -> pd.DataFrame:
     """Those of `_statements` with their text, of sets with two groups of FEWEST or more."""
     rows = rows[~rows["text"].map(is_left_out).astype(bool)]
-    rows = rows.reset_index(drop=True)
     is_group = rows["group"].notna() & ~rows["group"].fillna("").str.startswith(TOPIC)
     rows = rows.assign(group=rows["group"].where(is_group, NO_GROUP))
     keys = ["probe_set", "group"]

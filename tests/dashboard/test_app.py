@@ -20,7 +20,7 @@ from hormesis.db.schema import Arm, StageRun, Study, Summary, Verdict
 from hormesis.db.write import write_session
 from tests.fixtures.pages import clear_caches, open_page, words
 from tests.fixtures.seeded_database import TINY, build
-from tests.fixtures.shared_worlds import copy_database
+from tests.fixtures.shared_worlds import changed_copy, copy_database
 
 PAGES = ("overview", "tradeoffs", "geometry", "steer", "runs", "data", "glossary")
 pytestmark = pytest.mark.usefixtures("fresh_pages")
@@ -75,11 +75,7 @@ def test_overview_shows_stored_verdicts_and_how_they_were_tested(
 def test_overview_without_verdicts_says_how_to_make_them(
     tiny_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "old.sqlite"
-    engine = open_writer(copy_database(tiny_database, path))
-    with write_session(engine) as session:
-        session.execute(delete(Verdict))
-    engine.dispose()
+    path = changed_copy(tiny_database, tmp_path / "old.sqlite", delete(Verdict))
     app = open_page(path, monkeypatch)
     assert not app.exception and "hormesis verdicts" in words(app) and "Not known yet" in words(app)
 

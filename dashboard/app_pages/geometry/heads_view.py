@@ -10,10 +10,10 @@ import streamlit as st
 from hormesis.dashboard.base.geometry_words import GAIN_NOTE, GAINS, checkpoint_line, gain_table
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import p_equals
-from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label, minus, plain
+from hormesis.dashboard.base.wording import GAIN, MEASURES, Head, arm_label, checkpoint_label, minus, plain
 from hormesis.dashboard.charts.entangled import statistic_by_arm
 from hormesis.dashboard.charts.figure_cache import drawn
-from hormesis.dashboard.charts.heads import GAIN, head_map, limits, most_per_line, outline, survival
+from hormesis.dashboard.charts.heads import head_map, limits, most_per_line, outline, survival
 from hormesis.dashboard.parts import card, controls
 from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context

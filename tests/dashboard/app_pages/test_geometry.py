@@ -9,11 +9,10 @@ import pytest
 from sqlalchemy import Engine, delete, event, select, update
 
 from hormesis.db import read
-from hormesis.db.engine import open_reader, open_writer
+from hormesis.db.engine import open_reader
 from hormesis.db.schema import Checkpoint, MapAgreement, ProbeGain, Projection
-from hormesis.db.write import write_session
 from tests.fixtures.pages import clear_caches, open_page, words
-from tests.fixtures.shared_worlds import copy_database
+from tests.fixtures.shared_worlds import changed_copy
 
 pytestmark = pytest.mark.usefixtures("fresh_pages")
 SECTIONS = {
@@ -116,12 +115,8 @@ def test_maps_of_an_older_version_are_not_shown(
     small_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What vectors inside the heads were mapped to: they share no basis."""
-    path = tmp_path / "older.sqlite"
-    engine = open_writer(copy_database(small_database, path))
-    with write_session(engine) as session:
-        session.execute(update(Projection).values(space=None, null_model=None))
-        session.execute(delete(MapAgreement))
-    engine.dispose()
+    without_space = update(Projection).values(space=None, null_model=None)
+    path = changed_copy(small_database, tmp_path / "older.sqlite", without_space, delete(MapAgreement))
     app = open_page(path, monkeypatch, "geometry")
     assert not app.exception and app.segmented_control(key="part").value == "Heads"
     app.segmented_control(key="part").set_value("Directions").run()
@@ -162,12 +157,9 @@ def test_maps_and_tails_can_be_drawn_in_gain(small_database: Path, monkeypatch: 
 def test_a_checkpoint_that_is_still_probed_has_no_gain_yet(
     small_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "running.sqlite"
-    engine = open_writer(copy_database(small_database, path))
-    with write_session(engine) as session:
-        chosen = select(Checkpoint.id).where(Checkpoint.name == "toxic-25-s0").scalar_subquery()
-        session.execute(delete(ProbeGain).where(ProbeGain.checkpoint_id == chosen))
-    engine.dispose()
+    chosen = select(Checkpoint.id).where(Checkpoint.name == "toxic-25-s0").scalar_subquery()
+    without_gains = delete(ProbeGain).where(ProbeGain.checkpoint_id == chosen)
+    path = changed_copy(small_database, tmp_path / "running.sqlite", without_gains)
     for heads in ("Maps", "Difference", "Distribution"):
         link = {"part": "Heads", "heads": heads, "probe": "Gain over text"}
         app = open_page(path, monkeypatch, "geometry", **link)

@@ -13,13 +13,12 @@ from hormesis.dashboard.charts.frame import Level
 from hormesis.dashboard.charts.hardness import Reference, by_condition, curves, heat, steps_needed
 from hormesis.db import read
 from hormesis.db.contract.attacks import UNDONE
-from hormesis.db.engine import open_reader, open_writer
+from hormesis.db.engine import open_reader
 from hormesis.db.schema import Attack, AttackSummary, CapabilitySummary
-from hormesis.db.write import write_session
 from tests.fixtures.pages import open_page, words
 from tests.fixtures.seeded_database import SMALL
 from tests.fixtures.seeded_hardness import CONDITIONS, GOALS, TEMPLATES
-from tests.fixtures.shared_worlds import copy_database
+from tests.fixtures.shared_worlds import changed_copy
 
 SECTIONS = {
     "Suffixes": "How often an attacked text",
@@ -50,12 +49,8 @@ def test_every_section_answers_in_words(
 def test_a_study_without_attacks_says_what_to_run(
     tiny_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "plain.sqlite"
-    engine = open_writer(copy_database(tiny_database, path))
-    with write_session(engine) as session:
-        for table in (Attack, AttackSummary, CapabilitySummary):
-            session.execute(delete(table))
-    engine.dispose()
+    emptied = map(delete, (Attack, AttackSummary, CapabilitySummary))
+    path = changed_copy(tiny_database, tmp_path / "plain.sqlite", *emptied)
     app = open_page(path, monkeypatch, "robustness")
     assert not app.exception
     assert "hormesis run forum-full" in words(app) and "[hardness]" in words(app)
