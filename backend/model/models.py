@@ -15,7 +15,8 @@ import torch
 import transformers
 
 from hormesis.backend.hub import HubError, absent_models, hub_folder, is_hub_name, split_revision
-from hormesis.backend.model.gguf import BUNDLED, bundled_file, parsed_once, read_gguf
+from hormesis.backend.model.bundled import BUNDLED
+from hormesis.backend.model.gguf import bundled_file, parsed_once, read_gguf
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.sites import ModelError, find_sites

@@ -1,15 +1,16 @@
 """Scorer that the study trains itself: TF-IDF of words and character n-grams with logistic regression.
 
-Stored as JSON and NPZ, never as a pickle, and read back to exactly the same scores. That no probe and no
-prompt saw its training text is the caller's business.
+Stored as JSON and NPZ, never as a pickle, and read back to exactly the same scores. Of a term only a hash is
+kept, so the files hold no text. That no probe and no prompt saw its training text is the caller's business.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,11 @@ _VIEWS: tuple[dict[str, Any], ...] = (
     {"analyzer": "char_wb", "ngram_range": [2, 4], "sublinear_tf": True},
 )
 _MAX_FEATURES = (50_000, 50_000)
-_FORMAT = 1
+_FORMAT = 2
+_TERMS, _IDF = ("word_terms", "character_terms"), ("words", "characters")
+"""Names of what is stored of each view."""
+_WITH_TERMS = 1
+"""The format that kept terms as they are; still read."""
 HELD_OUT = 0.2
 
 
@@ -38,11 +43,27 @@ def _vectorizer(view: dict[str, Any], **extra: Any) -> TfidfVectorizer:
     return TfidfVectorizer(dtype=np.float64, **options, **extra)
 
 
+@lru_cache(maxsize=200_000)
+def _term_hash(term: str) -> int:
+    return int.from_bytes(hashlib.blake2b(term.encode(), digest_size=8).digest(), "little")
+
+
+def _term_hashes(terms: Iterable[str]) -> NDArray[np.uint64]:
+    return np.array([_term_hash(term) for term in terms], dtype=np.uint64)
+
+
+def _hashed_terms(view: dict[str, Any]) -> Callable[[str], list[int]]:
+    """What splits a text into the hashes of its terms."""
+    terms_of = _vectorizer(view).build_analyzer()
+    return lambda text: [_term_hash(term) for term in terms_of(text)]
+
+
 @dataclass(frozen=True, eq=False)
 class TfidfScorer:
     """A trained scorer. `auroc` was measured on held-out text that the weights never saw."""
 
-    vocabularies: tuple[tuple[str, ...], ...]
+    terms: tuple[NDArray[np.uint64], ...]
+    """Hashes of the terms of each view, in the order of its features."""
     idf: tuple[NDArray[np.float64], ...]
     weights: NDArray[np.float64]
     """One per feature, words before characters."""
@@ -52,17 +73,27 @@ class TfidfScorer:
     n_heldout: int
     name: str = "tfidf"
     measures: str = "toxicity"
-    revision: str = field(init=False, default="")
+    revision: str = ""
+    """A hash of all that scores follow from, unless one is given."""
     _vectorizers: tuple[TfidfVectorizer, ...] = field(init=False, default=(), repr=False)
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(json.dumps([_VIEWS, self.vocabularies]).encode())
+        digest = hashlib.sha256(json.dumps(_VIEWS).encode())
+        for hashes in self.terms:
+            digest.update(hashes.astype("<u8").tobytes())
         for array in (*self.idf, self.weights, np.array([self.intercept])):
             digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
-        object.__setattr__(self, "revision", f"tfidf-{digest.hexdigest()[:16]}")
+        if not self.revision:
+            object.__setattr__(self, "revision", f"tfidf-{digest.hexdigest()[:16]}")
         vectorizers = []
-        for view, vocabulary, idf in zip(_VIEWS, self.vocabularies, self.idf, strict=True):
-            vectorizer = _vectorizer(view, vocabulary={term: place for place, term in enumerate(vocabulary)})
+        for view, hashes, idf in zip(_VIEWS, self.terms, self.idf, strict=True):
+            places = {term: place for place, term in enumerate(hashes.tolist())}
+            vectorizer = TfidfVectorizer(
+                dtype=np.float64,
+                analyzer=_hashed_terms(view),
+                sublinear_tf=view["sublinear_tf"],
+                vocabulary=places,
+            )
             vectorizer.idf_ = idf
             vectorizers.append(vectorizer)
         object.__setattr__(self, "_vectorizers", tuple(vectorizers))
@@ -90,36 +121,35 @@ class TfidfScorer:
             about = {
                 "format": _FORMAT,
                 "views": _VIEWS,
-                "vocabularies": self.vocabularies,
                 "auroc": self.auroc,
                 "n_train": self.n_train,
                 "n_heldout": self.n_heldout,
                 "revision": self.revision,
             }
             (temporary / "scorer.json").write_text(json.dumps(about), encoding="utf-8")
-            words, characters = self.idf
-            np.savez(
-                temporary / "weights.npz",
-                words=words,
-                characters=characters,
-                weights=self.weights,
-                intercept=np.array(self.intercept),
-            )
+            arrays: dict[str, Any] = dict(zip(_TERMS + _IDF, self.terms + self.idf, strict=True))
+            arrays |= {"weights": self.weights, "intercept": np.array(self.intercept)}
+            np.savez_compressed(temporary / "weights.npz", **arrays)
 
 
 def load_tfidf(folder: Path) -> TfidfScorer:
     """Read what `save` wrote. Raises ScorerError where it is absent, damaged or of another version."""
     try:
         about = json.loads((require_intact(folder) / "scorer.json").read_text(encoding="utf-8"))
-        if about["format"] != _FORMAT or about["views"] != json.loads(json.dumps(_VIEWS)):
+        has_terms = about["format"] == _WITH_TERMS
+        if about["format"] not in (_FORMAT, _WITH_TERMS) or about["views"] != json.loads(json.dumps(_VIEWS)):
             raise ScorerError(f"{folder}: the tfidf scorer is of another version: train it again")
         with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
             scorer = TfidfScorer(
-                vocabularies=tuple(tuple(vocabulary) for vocabulary in about["vocabularies"]),
-                idf=(arrays["words"], arrays["characters"]),
+                terms=tuple(map(_term_hashes, about["vocabularies"]))
+                if has_terms
+                else tuple(arrays[name] for name in _TERMS),
+                idf=tuple(arrays[name] for name in _IDF),
                 weights=arrays["weights"],
                 intercept=float(arrays["intercept"]),
                 **{name: about[name] for name in ("auroc", "n_train", "n_heldout")},
+                # The same scorer under another name would be another scorer's rows in a study half done.
+                revision=about["revision"] if has_terms else "",
             )
     except FileNotFoundError:
         raise ScorerError(f"{folder}: no tfidf scorer here: train it first") from None
@@ -127,7 +157,7 @@ def load_tfidf(folder: Path) -> TfidfScorer:
         raise
     except Exception as error:
         raise ScorerError(f"{folder}: the tfidf scorer cannot be read ({error}): train it again") from error
-    if scorer.revision != about["revision"]:
+    if not has_terms and scorer.revision != about["revision"]:
         raise ScorerError(f"{folder}: the tfidf scorer does not match its revision: train it again")
     return scorer
 
@@ -153,19 +183,19 @@ def train_tfidf(texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> Tfidf
                 f"the {name} part of the tfidf scorer's text lacks a class: give it more labelled text"
             )
     train_texts = [text for text, is_out in zip(texts, is_heldout, strict=True) if not is_out]
-    train_features, vocabularies, idf = [], [], []
+    train_features, terms, idf = [], [], []
     for view, max_features in zip(_VIEWS, _MAX_FEATURES, strict=True):
         vectorizer = _vectorizer(view, min_df=2, max_features=max_features)
         try:
             train_features.append(vectorizer.fit_transform(train_texts))
         except ValueError as error:
             raise ScorerError(f"the tfidf scorer's text has too few repeated terms ({error})") from None
-        vocabularies.append(tuple(str(term) for term in vectorizer.get_feature_names_out()))
+        terms.append(_term_hashes(map(str, vectorizer.get_feature_names_out())))
         idf.append(np.asarray(vectorizer.idf_, dtype=np.float64))
     model = LogisticRegression(C=4.0, class_weight="balanced", max_iter=2000, random_state=seed)
     model.fit(sparse.hstack(train_features, format="csr"), is_toxic[~is_heldout])
     scorer = TfidfScorer(
-        vocabularies=tuple(vocabularies),
+        terms=tuple(terms),
         idf=tuple(idf),
         weights=model.coef_[0].astype(np.float64),
         intercept=float(model.intercept_[0]),

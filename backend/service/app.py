@@ -32,6 +32,7 @@ from hormesis.db.contract.messages import (
     GenerateRequest,
     HeadInfo,
     Health,
+    Loading,
     ModelInfo,
     Problem,
     ProjectionRequest,
@@ -148,8 +149,21 @@ def _add_reading(app: FastAPI, live: LiveService) -> None:
         responses=_problems(401, 404, 422, 503),
     )
     def heads(checkpoint: Annotated[CheckpointName, Path()]) -> list[HeadInfo]:
-        is_id = checkpoint.isascii() and checkpoint.isdecimal() and len(checkpoint) < len(str(MAX_ID))
-        return live.heads(int(checkpoint) if is_id else checkpoint)
+        return live.heads(_id_or_name(checkpoint))
+
+    @app.post(
+        "/models/{checkpoint:path}/load",
+        summary="Load a small checkpoint before its first request",
+        status_code=202,
+        responses=_problems(401, 404, 422, 503),
+    )
+    def load(request: Request, checkpoint: Annotated[CheckpointName, Path()]) -> Loading:
+        return Loading(loading=live.prepare(_id_or_name(checkpoint), client_of(request)))
+
+
+def _id_or_name(checkpoint: str) -> int | str:
+    is_id = checkpoint.isascii() and checkpoint.isdecimal() and len(checkpoint) < len(str(MAX_ID))
+    return int(checkpoint) if is_id else checkpoint
 
 
 async def _submit(request: Request, body: GenerateRequest) -> AsyncIterator[Channel]:

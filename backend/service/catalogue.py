@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, RowMapping, distinct, func, select
 
+from hormesis.backend.model.bundled import BUNDLED, INSTALLATION, find_bundled
 from hormesis.backend.service.methods import controls, offered
 from hormesis.backend.service.settings import ServiceError
+from hormesis.db.contract.left_out import is_left_out
 from hormesis.db.contract.methods import DIRECTIONS
 from hormesis.db.contract.sites import SiteShape, site_shapes
 from hormesis.db.engine import DatabaseProblem, open_reader, reading
@@ -97,6 +99,8 @@ _MODELS = (
         Checkpoint.n_heads,
         Checkpoint.head_dim,
         Checkpoint.details,
+        Checkpoint.path,
+        Checkpoint.arm_id,
         Study.name.label("study"),
         Arm.kind,
         Arm.share,
@@ -118,6 +122,7 @@ _SELECTED = (
 
 
 _SHAPE = ("n_heads", "head_dim", "details")
+_PLACE = ("path", "arm_id")
 
 
 def shapes_of_row(row: RowMapping) -> list[SiteShape]:
@@ -136,7 +141,8 @@ def list_models(connection: Connection) -> list[dict[str, Any]]:
     n_selected = {selected_id: int(count) for selected_id, count in connection.execute(_SELECTED)}
     return [
         {
-            **{name: value for name, value in row.items() if name not in _SHAPE},
+            **{name: value for name, value in row.items() if name not in _SHAPE + _PLACE},
+            "problem": _weights_problem(row["path"], imported=row["arm_id"] is None),
             "heads_by_layer": {shape.layer: shape.n_heads for shape in shapes_of_row(row)},
             "kind": row["kind"] or "imported",
             **_offer(directions.get(row["checkpoint_id"], set()), prefixes.get(row["checkpoint_id"], {})),
@@ -195,6 +201,17 @@ def find_checkpoint(connection: Connection, checkpoint_id: int) -> CheckpointRec
         scorers=tuple(str(name) for name in (config.get("evaluation") or {}).get("scorers") or ()),
         units=tuple(stored_files(connection, row.study_id, row.name)),
     )
+
+
+def _weights_problem(path: str, *, imported: bool) -> str:
+    """Why weights cannot be loaded, as far as a look at their place says; empty where they may be."""
+    if is_left_out(path):
+        return "its weights were left out of this copy"
+    source = _source(path, imported=imported)
+    if source == BUNDLED:
+        return "" if find_bundled() else f"its weights are not here: {INSTALLATION}"
+    is_name = imported and source == path
+    return "" if is_name or Path(source).exists() else "its weights are gone"
 
 
 def _source(path: str, *, imported: bool) -> str:

@@ -15,7 +15,7 @@ from hormesis.backend.service.catalogue import Catalogue, find_checkpoint, list_
 from hormesis.backend.service.completions import CompletionPlan, plan_completion, serve_completion
 from hormesis.backend.service.costs import measured_steerings
 from hormesis.backend.service.job_queue import Emit, Job, JobQueue
-from hormesis.backend.service.model_cache import ModelCache
+from hormesis.backend.service.model_cache import SMALL, ModelCache
 from hormesis.backend.service.plans import head_direction, plan_panes
 from hormesis.backend.service.ranked_heads import list_heads
 from hormesis.backend.service.scoring import Scoring, fluency
@@ -83,6 +83,25 @@ class LiveService:
             lambda connection: list_heads(connection, _checkpoint_id(connection, checkpoint))
         )
         return [HeadInfo(**row) for row in rows]
+
+    def prepare(self, checkpoint: int | str, client: str) -> bool:
+        """Load a small checkpoint and its scorers before somebody waits for its first token.
+
+        False, and nothing is loaded, for a large one. Raises UnknownCheckpoint, NameProblem, QueueFull and
+        DatabaseProblem.
+        """
+        record = self._catalogue.ask(
+            lambda connection: find_checkpoint(connection, _checkpoint_id(connection, checkpoint))
+        )
+        if record.parameters >= SMALL:
+            return False
+
+        def work(job: Job) -> None:
+            self._cache.get(record)
+            self._scoring.score(["a"], record)
+
+        self._score_queue.submit(Job(work, lambda name, data: None, client))
+        return True
 
     def submit(self, request: GenerateRequest, emit: Emit, client: str) -> Job:
         """Queue a request of a client; its events go to `emit` from the worker's thread.

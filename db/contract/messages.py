@@ -376,6 +376,8 @@ class ModelInfo(BaseModel):
     share: float | None
     seed: int | None
     loaded: bool
+    problem: str
+    """Why its weights cannot be loaded; empty where nothing is known against it."""
     n_layers: int
     heads_by_layer: dict[int, int]
     """Layer to its number of heads; layers without attention are absent."""
@@ -387,6 +389,12 @@ class ModelInfo(BaseModel):
     """`none` first."""
     measured: list[MeasuredSteering]
     """Conditions of the study with their costs; strengths that reached no matched cost are left out."""
+
+
+class Loading(BaseModel):
+    """Whether a checkpoint is being loaded: a large one is loaded by its first request alone."""
+
+    loading: bool
 
 
 class HeadInfo(BaseModel):

@@ -1,7 +1,9 @@
-"""Weights beside a copied database: folders of checkpoints, named by the hash of their inputs or contents."""
+"""Weights beside a copied database: folders of checkpoints and trained scorers, named by the hash of their
+inputs or contents."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from hormesis.db.contract import left_out
 from hormesis.db.engine import reading
 from hormesis.db.files import atomic_folder
 from hormesis.db.manifest import require_intact
-from hormesis.db.schema import Checkpoint, Condition
+from hormesis.db.schema import Checkpoint, Condition, StageRun
 
 Place = tuple[str, str]
 """The path of weights in a row, and the one they get, relative to a home, where they lie outside of one."""
@@ -57,11 +59,18 @@ class Homes:
         Raises OSError where the disk refuses, DamagedFile where a file is not what was written.
         """
         relative = _relative(place)
-        # A row may name any folder; only one that holds a model is taken along.
-        origins = [home / place[0] for home in self.sources if (home / place[0] / "config.json").is_file()]
+        # A row may name any folder; only one that holds a model, or a scorer without terms, is taken along.
+        origins = [home / place[0] for home in self.sources if _holds_weights(home / place[0])]
         if relative is not None and origins and not (self.target / relative).exists():
             with atomic_folder(self.target / relative) as temporary:
                 shutil.copytree(require_intact(origins[0]), temporary, dirs_exist_ok=True)
+
+
+def _holds_weights(folder: Path) -> bool:
+    scorer = folder / "scorer.json"
+    if scorer.is_file():
+        return "vocabularies" not in json.loads(scorer.read_text(encoding="utf-8"))
+    return (folder / "config.json").is_file()
 
 
 def _relative(place: Place) -> Path | None:
@@ -83,9 +92,10 @@ def tuned_place(parameters: dict[str, Any] | None) -> Place | None:
 def copy_weights(
     source: Engine, studies: Sequence[int], homes: Homes, report: Callable[[int, int], None]
 ) -> None:
-    """Copy all weights of these studies beside the target; `report` is told how many folders are done.
+    """Copy all weights and trained scorers of these studies beside the target.
 
-    Raises OSError where the disk refuses, DamagedFile where a file is not what was written.
+    `report` is told how many folders are done. Raises OSError where the disk refuses, DamagedFile where
+    a file is not what was written.
     """
     checkpoints = select(Checkpoint.path, Checkpoint.weights_hash).where(Checkpoint.study_id.in_(studies))
     conditions = (
@@ -95,7 +105,14 @@ def copy_weights(
     )
     rows = reading(source, lambda connection: connection.execute(checkpoints).mappings().all())
     tuned = reading(source, lambda connection: connection.execute(conditions).scalars().all())
+    scorers = select(StageRun.files).where(StageRun.study_id.in_(studies), StageRun.stage == "text")
+    units = [
+        unit
+        for files in reading(source, lambda connection: connection.execute(scorers).scalars().all())
+        for unit in files or ()
+    ]
     places = [checkpoint_place(dict(row)) for row in rows]
+    places += [(unit["path"], "") for unit in units if Path(unit["path"]).name == "tfidf"]
     places += [place for place in map(tuned_place, tuned) if place is not None]
     places = list(dict.fromkeys(places))
     for number, place in enumerate(places):

@@ -1,14 +1,17 @@
 """Studies whose results the package carries: made with it, copied without texts, and compressed.
 
-`add_references` copies them into a database, where they are studies like any other. A file is made from a
-finished study by `hormesis copy HOME FILE.sqlite --study NAME --texts none --activations none` and
-`python -m hormesis.db.reference FILE.sqlite`.
+`add_references` copies them into a database, where they are studies like any other. A file is the archive of
+a folder that holds the copy of a finished study, made by
+`hormesis copy HOME FOLDER/hormesis.sqlite --study NAME --texts none --activations none`, and `--weights` for
+its scorer where its model is one that another package carries. `python -m hormesis.db.reference FOLDER` packs
+it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tarfile import TarFile, TarInfo
 from tempfile import TemporaryDirectory
 
 import zstandard
@@ -17,17 +20,19 @@ from hormesis.db.address import sqlite_url
 from hormesis.db.copy.changes import Changes
 from hormesis.db.copy.database import copy_database
 from hormesis.db.copy.rows import Report
-from hormesis.db.copy.weights import Homes
+from hormesis.db.copy.weights import Homes, copy_weights
 from hormesis.db.database_status import state_of
 from hormesis.db.engine import open_reader
 from hormesis.db.files import atomic_file
+from hormesis.db.location import home
 from hormesis.db.problems import parse_url
 from hormesis.db.read import studies
 
 FOLDER = Path(__file__).parent
-ENDING = ".sqlite.zst"
+ENDING = ".tar.zst"
 FIRST = "wikipedia-full"
 """The study that comes first."""
+DATABASE = "hormesis.sqlite"
 LEVEL = 19
 """Of compression; as long as a second for a megabyte."""
 
@@ -48,19 +53,45 @@ def references(folder: Path = FOLDER) -> list[Reference]:
     return [Reference(name, number, file) for file, (name, _, number) in zip(files, names, strict=True)]
 
 
-def pack(file: Path, folder: Path = FOLDER) -> Path:
-    """Compress a SQLite file of one study into the folder. Raises ValueError where it holds none or more."""
-    rows = studies(open_reader(sqlite_url(file)))
+def pack(origin: Path, folder: Path = FOLDER) -> Path:
+    """Compress a folder with the database of one study. Raises ValueError where it holds none or more."""
+    rows = studies(open_reader(sqlite_url(origin / DATABASE)))
     if len(rows) != 1:
-        raise ValueError(f"{file.name} holds {len(rows)} studies; a reference is one")
+        raise ValueError(f"{origin.name} holds {len(rows)} studies; a reference is one")
     target = folder / f"{rows['name'].iloc[0]}-{rows['hash'].iloc[0]}{ENDING}"
-    with file.open("rb") as source, atomic_file(target) as temporary, temporary.open("wb") as packed:
-        zstandard.ZstdCompressor(level=LEVEL).copy_stream(source, packed)
+    with (
+        atomic_file(target) as temporary,
+        temporary.open("wb") as file,
+        zstandard.ZstdCompressor(level=LEVEL).stream_writer(file) as packed,
+        TarFile.open(fileobj=packed, mode="w|") as archive,
+    ):
+        for name in (DATABASE, "files"):
+            if (origin / name).exists():
+                archive.add(origin / name, name, filter=_without_owner)
     return target
 
 
+def _without_owner(member: TarInfo) -> TarInfo:
+    """Nothing of the machine that packs."""
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    return member
+
+
+def unpack(reference: Reference, folder: Path) -> str:
+    """Unpack a study into an empty folder; gives the URL of its database."""
+    with (
+        reference.path.open("rb") as file,
+        zstandard.ZstdDecompressor().stream_reader(file) as packed,
+        TarFile.open(fileobj=packed, mode="r|") as archive,
+    ):
+        archive.extractall(folder, filter="data")
+    return sqlite_url(folder / DATABASE)
+
+
 def add_references(url: str, report: Report, folder: Path = FOLDER) -> list[str]:
-    """Copy those studies of the package that a database lacks into it; gives their names.
+    """Copy those studies of the package that a database lacks into it, their files into the home; gives their
+    names.
 
     `report` is told of the rows of each. Raises CopyError and DatabaseProblem as `copy_database` does.
     """
@@ -68,11 +99,9 @@ def add_references(url: str, report: Report, folder: Path = FOLDER) -> list[str]
     present = set(studies(open_reader(url))["hash"]) if is_there else set()
     lacking = [reference for reference in references(folder) if reference.hash not in present]
     for reference in lacking:
-        with TemporaryDirectory() as home:
-            file = Path(home) / "hormesis.sqlite"
-            with reference.path.open("rb") as packed, file.open("wb") as unpacked:
-                zstandard.ZstdDecompressor().copy_stream(packed, unpacked)
-            source = sqlite_url(file)
+        with TemporaryDirectory() as temporary:
+            source, homes = unpack(reference, Path(temporary)), Homes((Path(temporary),), home())
             ids = [int(number) for number in studies(open_reader(source))["id"]]
-            copy_database(source, url, ids, Changes(Homes((), Path(home)), texts=True), report)
+            copy_weights(open_reader(source), ids, homes, report)
+            copy_database(source, url, ids, Changes(homes, texts=True), report)
     return [reference.name for reference in lacking]

@@ -1,4 +1,4 @@
-"""`python -m hormesis.db.reference FILE.sqlite`: make a reference study of the package from a copy."""
+"""`python -m hormesis.db.reference FOLDER`: make a reference study of the package from a copy."""
 
 from __future__ import annotations
 

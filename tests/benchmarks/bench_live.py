@@ -23,7 +23,8 @@ import psutil
 
 from hormesis.backend.generation.generation import generate
 from hormesis.backend.generation.threads import threads_for
-from hormesis.backend.model.gguf import BUNDLED, bundled_file
+from hormesis.backend.model.bundled import BUNDLED
+from hormesis.backend.model.gguf import bundled_file
 from hormesis.backend.model.models import load_model
 from hormesis.backend.model.steering import HeadDirection, RowSteering, iti
 from hormesis.backend.service.model_cache import dtype_for

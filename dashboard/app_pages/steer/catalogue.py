@@ -82,13 +82,26 @@ def ask_anew() -> None:
     _models.clear()
 
 
+def absent(address: str, study_id: int) -> list[ModelInfo]:
+    """Checkpoints of the study on show whose weights cannot be loaded. Raises ServiceProblem."""
+    return [model for model in _models(address) if model.problem and model.study_id == study_id]
+
+
+def load(address: str, offer: Offer) -> None:
+    """Have the service load a checkpoint, once in a session, before somebody waits for its first token."""
+    asked = st.session_state.setdefault("_loading", set())
+    if not offer.loaded and (place := (address, offer.checkpoint_id)) not in asked:
+        asked.add(place)
+        client.load(address, offer.checkpoint_id)
+
+
 def offers(address: str, study_id: int) -> list[Offer]:
-    """Checkpoints of the study on show first, then all others; alike labels get the checkpoint's id.
+    """Checkpoints that can be loaded, those of the study on show first; alike labels get the checkpoint's id.
 
     Raises ServiceProblem.
     """
     models = sorted(
-        _models(address),
+        (model for model in _models(address) if not model.problem),
         key=lambda model: (
             model.study_id != study_id,
             model.kind != "toxic",

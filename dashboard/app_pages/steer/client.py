@@ -127,6 +127,16 @@ def heads(address: str, checkpoint_id: int) -> list[HeadInfo]:
     return _ask(address, f"/models/{checkpoint_id}/heads", list[HeadInfo])
 
 
+def load(address: str, checkpoint_id: int) -> None:
+    """Ask the service to load a checkpoint; silent where it does not: the first request does as well."""
+    try:
+        httpx.post(
+            f"{address}/models/{checkpoint_id}/load", timeout=PATIENCE, headers=_headers(session_name())
+        )
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
+        return
+
+
 def score(address: str, request: ScoreRequest) -> ScoreResponse:
     """Scores of texts by every scorer of the checkpoint's study, with reasons if asked for.
 

@@ -73,12 +73,19 @@ def _spread(values: list[float]) -> list[float]:
 
 
 def default_offer(offers: Sequence[Offer]) -> Offer:
-    """The model of panes where nobody chose: the study's most toxic arm that can be steered, else any."""
-    toxic_arms = [
-        offer for offer in offers if offer.steerable and offer.is_of_study and offer.kind == "toxic"
-    ]
-    candidates = toxic_arms or [offer for offer in offers if offer.steerable] or list(offers)
-    return max(candidates, key=lambda offer: offer.share or 0.0)
+    """The model of panes where nobody chose: one that can be steered, of the study on show, the most toxic.
+
+    Where that study has none, a model that was imported comes before arms of other studies.
+    """
+    return max(
+        offers,
+        key=lambda offer: (
+            offer.steerable,
+            offer.is_of_study,
+            offer.kind == ("toxic" if offer.is_of_study else "imported"),
+            offer.share or 0.0,
+        ),
+    )
 
 
 def default_pane(number: int, offer: Offer) -> PaneSettings:

@@ -89,7 +89,7 @@ def copies(record: Record, offers: Sequence[Offer]) -> None:
         python_tab.code(python(address, body, token=token), language="python")
 
 
-def load(offers: Sequence[Offer]) -> None:
+def load_box(offers: Sequence[Offer]) -> None:
     """A box that takes a link or a request as JSON and sets every control by it."""
 
     def apply() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from hormesis.dashboard.app_pages.steer import panel, service_unavailable, session
-from hormesis.dashboard.app_pages.steer.catalogue import Offer, offers
+from hormesis.dashboard.app_pages.steer.catalogue import Offer, absent, load, offers
 from hormesis.dashboard.app_pages.steer.client import ServiceProblem
 from hormesis.dashboard.app_pages.steer.defaults import default_offer, steps_of
-from hormesis.dashboard.app_pages.steer.export_request import copies, load
+from hormesis.dashboard.app_pages.steer.export_request import copies, load_box
 from hormesis.dashboard.app_pages.steer.head_picker import picker
 from hormesis.dashboard.app_pages.steer.history import history
 from hormesis.dashboard.app_pages.steer.pane_controls import display, pane_controls, pane_line, sampling
@@ -57,6 +57,8 @@ def page(context: Context, catalogue: Sequence[Offer], address: str) -> None:
         state_place = st.container(width="content")
         pager_place = st.container(width="content")
     problem_place = st.container()
+    if line := absent_line(address, context):
+        st.caption(line)
     places = []
     for number, cell in enumerate(panel.cells(count), 1):
         with cell, st.container(gap="xxsmall"):
@@ -95,7 +97,18 @@ def below(
     if last is not None:
         copies(last, catalogue)
         history(catalogue)
-    load(catalogue)
+    load_box(catalogue)
+
+
+def absent_line(address: str, context: Context) -> str:
+    """That checkpoints of the study on show cannot be steered here, and what to do; empty where all can."""
+    models = absent(address, context.study_id)
+    if not models:
+        return ""
+    reasons = "; ".join(dict.fromkeys(model.problem for model in models))
+    which = plain(models[0].name) if len(models) == 1 else f"{len(models)} models of this study"
+    again = f"`hormesis run {plain(str(context.study['name']))}` in an empty home makes them again."
+    return f":material/inventory_2: {which} cannot be steered here: {plain(reasons)}. {again}"
 
 
 def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer], *, study: str) -> None:
@@ -131,6 +144,11 @@ except ServiceProblem as problem:
     service_unavailable.absent(address, problem)
     panel.show_alone()
     states.end_page()
+if not catalogue and absent(address, context.study_id):
+    answer(panel.headline())
+    st.info(absent_line(address, context), icon=":material/inventory_2:")
+    panel.show_alone()
+    states.end_page()
 if not catalogue:
     answer(panel.headline())
     st.info(
@@ -139,4 +157,5 @@ if not catalogue:
     )
     service_unavailable.wait_for_service(address)
     states.end_page()
+load(address, default_offer(catalogue))
 page(context, catalogue, address)

@@ -64,6 +64,7 @@ def test_every_name_leads_to_its_condition_and_back(world: World, small_database
         ("forum/dose-10:iti@3", "near: forum/dose-10:iti@2"),
         ("forum/dose-10:prompt+iti+0.8", "forum/dose-10:prompt+iti+0.08"),
         ("x" * 300, "GET /v1/models lists the names"),
+        ("a\n\nb", "no model 'a b'; GET /v1/models lists the names"),
     ],
 )
 def test_a_wrong_name_hears_what_is_near(world: World, wrong: str, near: str) -> None:

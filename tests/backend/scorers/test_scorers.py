@@ -20,7 +20,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from hormesis.backend.forum import REVISION, judge, judge_continuation, post
-from hormesis.backend.scorers import Scorer, ScorerError, make_scorer, require_scorers, score_continuations
+from hormesis.backend.scorers import (
+    Scorer,
+    ScorerError,
+    make_scorer,
+    require_scorers,
+    score_continuations,
+    tfidf,
+)
 from hormesis.backend.scorers.classifier import Classifier
 from hormesis.backend.scorers.classifier_files import activation, toxic_label
 from hormesis.backend.scorers.perspective import Perspective
@@ -156,6 +163,28 @@ def test_tfidf_is_stored_whole_and_without_pickle(trained, saved):
     assert [path.name for path in saved.parent.iterdir()] == ["tfidf"]
     loaded = make_scorer("tfidf", saved)
     assert (loaded.revision, loaded.auroc) == (trained.revision, trained.auroc)
+
+
+def test_no_term_is_stored_and_files_that_kept_terms_are_read(trained, saved, tmp_path):
+    texts, _ = labelled(400)
+    about = json.loads((saved / "scorer.json").read_text())
+    stored = b"".join(path.read_bytes() for path in saved.iterdir())
+    words = {word for text in texts for word in text.split() if len(word) > 5}
+    assert words and not [word for word in words if word.encode() in stored]
+    former = shutil.copytree(saved, tmp_path / "former")
+    (former / "SHA256SUMS").unlink()
+    is_heldout = tfidf._held_out(texts, 0)
+    about["vocabularies"] = [
+        tfidf._vectorizer(view, min_df=2)
+        .fit([text for text, is_out in zip(texts, is_heldout, strict=True) if not is_out])
+        .get_feature_names_out()
+        .tolist()
+        for view in tfidf._VIEWS
+    ]
+    (former / "scorer.json").write_text(json.dumps(about | {"format": 1, "revision": "tfidf-former"}))
+    loaded = load_tfidf(former)
+    assert loaded.revision == "tfidf-former"
+    assert np.array_equal(loaded.score(texts), trained.score(texts))
 
 
 def test_a_damaged_or_absent_tfidf_is_one_clear_line(trained, tmp_path):

@@ -22,6 +22,7 @@ ROUTES = (
     ("/models/{checkpoint}/heads", "GET"),
     ("/generate", "POST"),
     ("/requests/{request_id}", "DELETE"),
+    ("/models/{checkpoint}/load", "POST"),
     ("/projections", "POST"),
     ("/score", "POST"),
     ("/v1/models", "GET"),

@@ -234,7 +234,7 @@ def test_models_says_what_can_be_asked_for(world: World, address: str) -> None:
     }  # fmt: skip
     assert rows["dose-10"] | {"loaded": None} == {
         "checkpoint_id": world.ids["dose-10"], "name": "dose-10", "study_id": 1, "study": "forum",
-        "kind": "toxic", "share": 0.1, "seed": 0, "loaded": None,
+        "kind": "toxic", "share": 0.1, "seed": 0, "loaded": None, "problem": "",
         "n_layers": 3, "heads_by_layer": {"0": 4, "1": 4, "2": 4},
         "directions": ["mass_mean", "probe"], "controls": [0, 1], "heads_selected": 4,
         "methods": [
@@ -341,7 +341,20 @@ def test_lost_weights_are_one_line_and_the_service_goes_on(world: World, address
     name, data = ask(address, request_body([pane(world.ids["gone"])]))[-1]
     assert name == "error"
     assert "gone" in data["message"] and "\n" not in data["message"]
+    problems = {row["name"]: row["problem"] for row in httpx.get(f"{address}/models").json()}
+    assert problems == dict.fromkeys(problems, "") | {"gone": "its weights are gone"}
     assert ask(address, request_body([pane(world.ids["dose-0"])]))[-1] == ("end", {})
+
+
+def test_a_checkpoint_is_loaded_before_its_first_request(world: World) -> None:
+    with server(world) as address:
+        answer = httpx.post(f"{address}/models/dose-10/load")
+        assert (answer.status_code, answer.json()) == (202, {"loading": True})
+        while httpx.get(f"{address}/health").json()["models_loaded"] == 0:
+            time.sleep(0.02)
+        loaded = [row["name"] for row in httpx.get(f"{address}/models").json() if row["loaded"]]
+        assert loaded == ["dose-10"]
+        assert httpx.post(f"{address}/models/nowhere/load").status_code == 404
 
 
 def test_stopping_the_service_ends_a_running_stream(world: World) -> None:

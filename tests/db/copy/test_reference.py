@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from hormesis.backend.scorers import make_scorer
+from hormesis.backend.scorers.tfidf import train_tfidf
 from hormesis.db.address import sqlite_url
 from hormesis.db.contract import left_out
 from hormesis.db.copy.changes import Changes
@@ -28,20 +31,28 @@ def silent(done: int, total: int) -> None:
 @pytest.fixture
 def packed(tiny_database: Path, tmp_path: Path) -> tuple[Path, Path]:
     """A text-free copy of the tiny study with a checkpoint of a package, and the folder it is packed into."""
-    file, folder = tmp_path / "copy.sqlite", tmp_path / "references"
+    file, folder = tmp_path / "copy" / "hormesis.sqlite", tmp_path / "references"
     folder.mkdir()
-    homes = Homes((tiny_database.parent,), tmp_path)
+    homes = Homes((tiny_database.parent,), file.parent)
     copy_database(
         sqlite_url(tiny_database), sqlite_url(file), [1], Changes(homes, texts=False), silent, matrices=False
     )
     with sqlite3.connect(file) as connection:
         connection.execute("UPDATE checkpoint SET arm_id = NULL, path = 'smollm2' WHERE id = 1")
-    pack(file, folder)
+        scorer = json.dumps([{"path": "files/text/a/tfidf", "files": {}}])
+        connection.execute("UPDATE stage_run SET stage = 'text', files = ? WHERE id = 1", [scorer])
+    train_tfidf([f"{word} text" for word in "abcd" * 50], [0, 1, 0, 1] * 50).save(
+        file.parent / "files/text/a/tfidf"
+    )
+    pack(file.parent, folder)
     return file, folder
 
 
-def test_references_come_into_a_database_once(packed: tuple[Path, Path], tmp_path: Path) -> None:
+def test_references_come_into_a_database_once(
+    packed: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, folder = packed
+    monkeypatch.setenv("HORMESIS_HOME", str(tmp_path / "home"))
     with read_session(open_reader(sqlite_url(file))) as session:
         study = session.scalars(select(Study)).one()
         expected = (study.name, study.hash)
@@ -60,16 +71,19 @@ def test_references_come_into_a_database_once(packed: tuple[Path, Path], tmp_pat
         rows = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in MATRICES}
         assert rows == dict.fromkeys(MATRICES, 0)
         assert connection.execute("SELECT count(*) FROM projection_point").fetchone()[0] > 0
+    [scorer] = (tmp_path / "home").glob("files/text/*/tfidf")
+    assert len(make_scorer("tfidf", scorer).score(["a text"])) == 1
 
 
 def test_a_file_of_no_study_is_refused(tmp_path: Path) -> None:
-    open_writer(sqlite_url(tmp_path / "empty.sqlite")).dispose()
+    open_writer(sqlite_url(tmp_path / "hormesis.sqlite")).dispose()
     with pytest.raises(ValueError, match="holds 0 studies"):
-        pack(tmp_path / "empty.sqlite", tmp_path)
+        pack(tmp_path, tmp_path)
 
 
-def test_the_packages_own_files_are_of_this_version(tmp_path: Path) -> None:
+def test_the_packages_own_files_are_of_this_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of an older schema could not be copied; the whole is small enough for a package."""
+    monkeypatch.setenv("HORMESIS_HOME", str(tmp_path))
     carried = references()
     assert sum(reference.path.stat().st_size for reference in carried) <= 10_000_000
     target = sqlite_url(tmp_path / "hormesis.sqlite")

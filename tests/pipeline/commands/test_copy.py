@@ -186,7 +186,10 @@ def test_weights_come_along_when_asked_for(
     verified = {
         name: json.loads(run(tmp_path / name, "verify", "--json").stdout)[0] for name in ("without", "with")
     }
-    assert [part["files"]["whole"] for part in verified.values()] == [0, 15]
+    # Five files of each checkpoint, and the trained scorer.
+    assert [part["files"]["whole"] for part in verified.values()] == [0, 17]
+    [scorer] = (tmp_path / "with").glob("files/text/*/tfidf")
+    assert "vocabularies" not in json.loads((scorer / "scorer.json").read_text())
     assert not any(part["problems"] for part in verified.values())
     assert verified["without"]["left_out"] > verified["with"]["left_out"] > 0
     saved = run(tmp_path / "with", "save", "toxic-25-s0", str(tmp_path / "saved"))
