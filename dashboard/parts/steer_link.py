@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import streamlit as st
 
+from hormesis.dashboard import rows
+from hormesis.dashboard.base.wording import plain
+from hormesis.dashboard.rows.context import Context
+from hormesis.db.contract import left_out
 from hormesis.db.contract.methods import NONE, method_title
 
 STEER_PAGE = "app_pages/steer/page.py"
 
 
 def steer_link(
+    context: Context,
+    checkpoint: str,
     model: str,
     method: str,
     *,
@@ -17,11 +23,17 @@ def steer_link(
     strength: float | None = None,
     heads: list[str] | None = None,
 ) -> None:
-    """Draw the link. `model`: a checkpoint in words, as that page lists it; `method`: its name.
+    """Draw the link, or say that the weights of `checkpoint` (its name) are not here.
+
+    `model`: the checkpoint in words, as that page lists it; `method`: its name.
 
     `cost`: in nats, one that the study matched strengths to, and else `strength`, in standard deviations;
     `heads`: names, e.g. `L2H3`.
     """
+    if checkpoint in set(rows.left_out_weights(context)["name"]):
+        again = f"`hormesis run {plain(str(context.study['name']))}` in an empty home makes them again"
+        st.caption(f"{left_out.NO_WEIGHTS} {again}.", width="content")
+        return
     settings: list[tuple[str, str]] = [("panes", "2")]
     settings += [("model1", model), ("method1", method_title(NONE))]
     settings += [("model2", model), ("method2", method_title(method))]
@@ -30,4 +42,6 @@ def steer_link(
     elif strength is not None:
         settings.append(("strength2", f"{strength:g}"))
     settings += [("picked2", head) for head in heads or ()]
-    st.page_link(STEER_PAGE, label="Steer with this", icon=":material/tune:", query_params=settings)
+    has_texts = rows.left_out_texts(context).empty
+    label = "Steer with this" if has_texts else "Steer with this, and make texts again"
+    st.page_link(STEER_PAGE, label=label, icon=":material/tune:", query_params=settings)

@@ -64,6 +64,7 @@ projection_points = cached_query(read.arm_points)
 examples_by_id = cached_query(read.examples_by_id)
 
 left_out_texts = study_query(read.left_out_texts)
+left_out_weights = study_query(read.left_out_weights)
 prompt_sets = study_query(read.prompt_sets)
 prompts = cached_query(read.prompts)
 probe_sets = study_query(read.probe_sets)

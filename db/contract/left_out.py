@@ -11,6 +11,7 @@ WEIGHTS: Final = "(weights left out)"
 FILES: Final = "(files left out)"
 """In place of the path of other files of a stage, which never come along."""
 NOTE: Final = "Texts were left out of this file."
+NO_WEIGHTS: Final = "Weights were left out of this file, so its models cannot be steered here."
 
 
 def is_left_out(value: object) -> bool:

@@ -76,7 +76,15 @@ from hormesis.db.read.runs import (
 )
 from hormesis.db.read.search import ScoreOrder, prompt_groups, search_generations, study_conditions
 from hormesis.db.read.sources import source_overlaps, source_uses
-from hormesis.db.read.texts import generations, left_out_texts, prompt_sets, prompts, scorer_groups, scorers
+from hormesis.db.read.texts import (
+    generations,
+    left_out_texts,
+    left_out_weights,
+    prompt_sets,
+    prompts,
+    scorer_groups,
+    scorers,
+)
 from hormesis.db.read.toy import (
     toy_curves,
     toy_directions,
@@ -130,6 +138,7 @@ __all__ = [
     "kept_heads",
     "latest_change",
     "left_out_texts",
+    "left_out_weights",
     "lens_heads",
     "lens_tokens",
     "map_agreements",

@@ -51,6 +51,12 @@ def left_out_texts(engine: Engine, study_id: int) -> pd.DataFrame:
     return rows[rows["text"].map(is_left_out).astype(bool)].head(1)
 
 
+def left_out_weights(engine: Engine, study_id: int) -> pd.DataFrame:
+    """Checkpoints whose weights were left out of this file when it was copied: name."""
+    rows = frame(engine, select(Checkpoint.name, Checkpoint.path).where(Checkpoint.study_id == study_id))
+    return rows[rows["path"].map(is_left_out).astype(bool)][["name"]]
+
+
 def scorers(engine: Engine, study_id: int) -> pd.DataFrame:
     """Scorers that gave a study's metrics: id, name, revision, measures, and their independence in words.
 

@@ -55,6 +55,15 @@ def test_pages_with_texts_say_that_they_were_left_out(
     assert left_out.TEXT not in words(app)
 
 
+@pytest.mark.parametrize(("page", "query"), [("tradeoffs", {}), ("geometry", {"part": "One head"})], ids=str)
+def test_models_without_weights_are_not_linked_to_live_steering(
+    text_free: Path, monkeypatch: pytest.MonkeyPatch, page: str, query: dict[str, str]
+) -> None:
+    app = open_page(text_free, monkeypatch, page, **query)
+    assert left_out.NO_WEIGHTS in words(app)
+    assert not [link for link in app.get("page_link") if "Steer with" in link.proto.label]
+
+
 @pytest.mark.parametrize("page", STAND_IT)
 def test_other_pages_stand_it(text_free: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
     monkeypatch.setenv(READ_ONLY, "1")

@@ -50,7 +50,7 @@ def show(context: Context, probes: pd.DataFrame, checkpoint: str, *, head: Head,
             "About the head", [STATEMENTS, WORDS, EVERY_ARM], default=STATEMENTS, required=True, key="about",
             bind="query-params", label_visibility="collapsed",
         )  # fmt: skip
-        steer_link(label, ITI, strength=STRENGTH, heads=[head_name(*head)])
+        steer_link(context, checkpoint, label, ITI, strength=STRENGTH, heads=[head_name(*head)])
     if view == WORDS:
         lens_view.words(context, checkpoint, checkpoint_id, chosen=head)
     elif view == EVERY_ARM:

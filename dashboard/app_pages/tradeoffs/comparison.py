@@ -87,7 +87,14 @@ def pick(context: Context, conditions: pd.DataFrame) -> Compared | None:
         checkpoint = after.iloc[names.index(str(name)) if name in names else 0]
         if row["method"] == ITI:
             cost = None if missing(row["matched_cost"]) else float(row["matched_cost"])
-            steer_link(str(checkpoint["label"]), ITI, cost=cost, strength=float(row["strength"]))
+            steer_link(
+                context,
+                str(checkpoint["checkpoint"]),
+                str(checkpoint["label"]),
+                ITI,
+                cost=cost,
+                strength=float(row["strength"]),
+            )
     before_id = int(checkpoint["base_id"])
     if before != SAME_ARM:
         base = _checkpoints(context, conditions.iloc[ids.index(before)])
