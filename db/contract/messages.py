@@ -376,7 +376,7 @@ class ModelInfo(BaseModel):
     share: float | None
     seed: int | None
     loaded: bool
-    problem: str
+    problem: str = ""
     """Why its weights cannot be loaded; empty where nothing is known against it."""
     n_layers: int
     heads_by_layer: dict[int, int]

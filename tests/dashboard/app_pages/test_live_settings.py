@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 
 from hormesis.dashboard.app_pages.steer.catalogue import Offer
-from hormesis.dashboard.app_pages.steer.defaults import steps_of
+from hormesis.dashboard.app_pages.steer.defaults import default_offer, steps_of
 from hormesis.dashboard.app_pages.steer.links import link, read
 from hormesis.dashboard.app_pages.steer.restore import put_back
 from hormesis.dashboard.app_pages.steer.settings import (
@@ -147,6 +147,16 @@ def test_steps_are_costs_else_measured_strengths_else_round_ones() -> None:
     plain = steps_of(OFFER.model_copy(update={"methods": METHODS[:1]}))
     assert [pane.method for pane in plain.panes] == [NONE] * 4 and plain.count == 1
     assert "nothing can be steered" in plain.note
+
+
+def test_panes_begin_with_the_study_on_show_then_with_an_imported_model() -> None:
+    other = OFFER.model_copy(update={"is_of_study": False, "share": 0.5})
+    imported = other.model_copy(update={"kind": "imported", "share": None})
+    untold = OFFER.model_copy(update={"methods": OFFER.methods[:1]})
+    assert default_offer([other, OFFER, imported]) is OFFER
+    assert default_offer([untold, other, imported]) is imported
+    assert default_offer([untold, other]) is other
+    assert default_offer([untold]) is untold
 
 
 def test_the_cost_of_a_pane_is_the_measured_one_or_none() -> None:
