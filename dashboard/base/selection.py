@@ -108,3 +108,9 @@ def with_probes(points: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
     """Points of heads with what their probes say: accuracy, selectivity, rank (missing if not steered)."""
     keys = ["checkpoint", "layer", "head"]
     return points.merge(probes[[*keys, "accuracy", "selectivity", "rank"]], on=keys, how="left")
+
+
+def within_choice(frame: pd.DataFrame, choice: Choice) -> pd.DataFrame:
+    """The rows on the prompts and by the scorer chosen."""
+    is_chosen = (frame["prompt_set"] == choice.prompt_set) & (frame["scorer"] == choice.scorer)
+    return frame[is_chosen].reset_index(drop=True)

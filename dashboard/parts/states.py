@@ -62,9 +62,8 @@ def database_problem(problem: DatabaseProblem) -> None:
 
 def not_yet(subject: str, *, after: str, running: bool) -> None:
     """There are no rows for a view yet: say which stage brings them."""
-    when = "They appear here when" if running else "Run the study again to make them:"
-    ending = f"{after} is done." if running else f"they are made by {after}."
-    st.info(f"No {subject} yet. {when} {ending}", icon=":material/hourglass_empty:")
+    when = "They appear here after" if running else "Run the study again; they are made by"
+    st.info(f"No {subject} yet. {when} {after}.", icon=":material/hourglass_empty:")
 
 
 def trained_elsewhere(lack: str) -> None:

@@ -68,6 +68,8 @@ NULL_TITLES: Final[Mapping[str, str]] = {
     "reversed": "Direction added",
     RESAMPLED: "ITI from statements drawn anew",
 }
+MEANINGLESS: Final = ("isotropic", "covariance", "permuted")
+"""Kinds of null directions that say nothing of toxicity; the others are ITI's own, reversed or found anew."""
 NULL_KEY: Final = "^({})(-[0-9]+)?(?=/|$)".format("|".join(NULL_STEMS.values()))
 """Begins keys and names of null directions, of several together without the index."""
 SECOND: Final = "second"

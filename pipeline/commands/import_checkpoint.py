@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from hormesis.backend.model.bundled import BUNDLED, BUNDLED_NAME
 from hormesis.backend.model.models import load_model
 from hormesis.db.contract.plain_names import LONGEST_NAME, plain_name
 from hormesis.db.contract.sites import degraded
@@ -35,7 +36,9 @@ class NameTaken(ValueError):
 
 
 def default_name(model_reference: str) -> str:
-    """A name for a model from where it lies."""
+    """A name for a model from where it lies; the model of a package is called by what it is."""
+    if model_reference == BUNDLED:
+        return BUNDLED_NAME
     path = Path(model_reference)
     path = path.resolve() if path.name in ("", "..") else path
     stem = path.stem if path.suffix == ".gguf" else path.name or model_reference
@@ -77,10 +80,11 @@ def import_checkpoint(
         return [subject]
 
     _require_free(study.open(lambda: False), subject)
-    after_arms = [PROJECT] if arm is None else [PROJECT, VERDICTS]
     with study_lock(home, config.hash), stop_on_ctrl_c(executor.ask_to_stop):
         describe_sources(study.open(lambda: False))
-        outcome = walk(study, GRAPH, executor, subjects=announced, after_arms=after_arms, watch=watch)
+        outcome = walk(
+            study, GRAPH, executor, subjects=announced, after_arms=[PROJECT, VERDICTS], watch=watch
+        )
     status = "stopped" if outcome.stopped else "failed" if outcome.failures else "done"
     message = "; ".join(outcome.failures) or note
     return TaskOutcome(name, status, message, outcome.worked, tuple(outcome.notes))

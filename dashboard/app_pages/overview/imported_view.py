@@ -25,7 +25,8 @@ def steering(context: Context) -> None:
     conditions = rows.summaries_with_cost(
         context, name="toxicity", prompt_set=choice.prompt_set, scorer=choice.scorer
     )
-    answer(imported_headline(conditions), beside=lambda: report_button(context))
+    effects = selection.within_choice(rows.null_effects(context), choice)
+    answer(imported_headline(conditions, effects), beside=lambda: report_button(context))
     states.degraded_note(context)
     states.empty_note(context, current_choice().prompt_set)
     conditions = selection.in_view(conditions, choice.view)

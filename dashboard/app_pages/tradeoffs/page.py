@@ -10,7 +10,7 @@ import streamlit as st
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.tradeoffs import comparison, nulls_view
 from hormesis.dashboard.base import selection
-from hormesis.dashboard.base.headlines import headline
+from hormesis.dashboard.base.headlines import Headline, headline, imported_headline
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import in_scope
@@ -18,6 +18,7 @@ from hormesis.dashboard.base.wording import (
     condition_label,
     gate_bounds,
     gate_tally,
+    is_imported,
     is_second,
     method_label,
     metric_name,
@@ -184,11 +185,22 @@ def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontie
     return chart.plus(traces=ring(conditions, chosen, dark=dark))
 
 
-def frontier(context: Context, choices: pd.DataFrame) -> View:
+def page_headline(context: Context, choices: pd.DataFrame, effects: pd.DataFrame) -> Headline:
+    """What the dose does to the frontier; of a study without a dose, what steering does to its checkpoint."""
+    choice = current_choice()
+    if choices["kind"].map(is_imported).astype(bool).all():
+        conditions = rows.summaries_with_cost(
+            context, name=TOXICITIES[0], prompt_set=choice.prompt_set, scorer=choice.scorer
+        )
+        return imported_headline(conditions, effects)
+    verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
+    return headline("tradeoffs", verdicts, view=choice.view)
+
+
+def frontier(context: Context, choices: pd.DataFrame, effects: pd.DataFrame) -> View:
     """The answer and the frontier chart; gives back what it shows."""
     choice = current_choice()
-    verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
-    answer(headline("tradeoffs", verdicts, view=choice.view))
+    answer(page_headline(context, choices, effects))
     states.empty_note(context, choice.prompt_set)
     with st.container(border=True):
         above = card.header("tradeoff")
@@ -284,13 +296,6 @@ def condition_table(context: Context, conditions: pd.DataFrame) -> None:
         )
 
 
-def of_scope(effects: pd.DataFrame) -> pd.DataFrame:
-    """The rows on the prompts and by the scorer chosen."""
-    choice = current_choice()
-    chosen = (effects["prompt_set"] == choice.prompt_set) & (effects["scorer"] == choice.scorer)
-    return effects[chosen].reset_index(drop=True)
-
-
 context = current()
 choices = rows.summary_choices(context)
 if not (choices["name"].isin(TOXICITIES)).any():
@@ -298,8 +303,8 @@ if not (choices["name"].isin(TOXICITIES)).any():
     running = rows.study_progress(context).active
     states.not_yet("trade-offs", after="the evaluation of the first arm", running=running)
     states.end_page()
-view = frontier(context, choices)
-effects = of_scope(rows.null_effects(context))
+effects = selection.within_choice(rows.null_effects(context), current_choice())
+view = frontier(context, choices, effects)
 sections = [TEXTS, TABLE, LANGUAGE, *([NULLS] if len(effects) else [])]
 section = st.segmented_control(
     "More", sections, default=TEXTS, required=True, key="behind", bind="query-params",
