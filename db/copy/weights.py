@@ -29,19 +29,16 @@ class Homes:
     sources: tuple[Path, ...]
     target: Path
 
-    def path(self, place: Place) -> str:
-        """What the copy's row says: the path relative to its home, or that the weights were left out."""
-        relative = _relative(place)
-        is_there = relative is not None and (self.target / relative).is_dir()
-        return relative.as_posix() if relative is not None and is_there else left_out.WEIGHTS
+    def path(self, place: Place, imported: str = "") -> str:
+        """What the copy's row says: the path relative to its home, or that the weights were left out.
 
-    def is_name(self, row: Mapping[str, Any]) -> bool:
-        """Whether an imported checkpoint's row names a model of a hub or a package, which is had anywhere."""
-        path = Path(row["path"])
-        is_path = (
-            path.is_absolute() or ".." in path.parts or any((home / path).exists() for home in self.sources)
-        )
-        return row["arm_id"] is None and not left_out.is_left_out(row["path"]) and not is_path
+        `imported`: what a checkpoint was imported from: a model of a hub or a package is had anywhere.
+        """
+        relative = _relative(place)
+        if relative is not None and (self.target / relative).is_dir():
+            return relative.as_posix()
+        is_name = imported == left_out.BUNDLED or ("/" in imported and not Path(imported).is_absolute())
+        return imported if is_name else left_out.WEIGHTS
 
     def unit(self, unit: Mapping[str, Any], weights_hash: str) -> dict[str, Any]:
         """What the copy's row says of a unit of `stage_run.files`: as it is, or that it was left out.
@@ -89,6 +86,14 @@ def tuned_place(parameters: dict[str, Any] | None) -> Place | None:
     return None if not tuned else (tuned["path"], f"files/tuned/{tuned['key']}/model")
 
 
+def scorer_places(source: Engine, studies: Sequence[int]) -> list[Place]:
+    """Where the scorers lie that these studies have trained."""
+    query = select(StageRun.files).where(StageRun.study_id.in_(studies), StageRun.stage == "text")
+    rows = reading(source, lambda connection: connection.execute(query).scalars().all())
+    paths = [unit["path"] for units in rows for unit in units or ()]
+    return [(path, "") for path in paths if Path(path).name == "tfidf"]
+
+
 def copy_weights(
     source: Engine, studies: Sequence[int], homes: Homes, report: Callable[[int, int], None]
 ) -> None:
@@ -105,14 +110,7 @@ def copy_weights(
     )
     rows = reading(source, lambda connection: connection.execute(checkpoints).mappings().all())
     tuned = reading(source, lambda connection: connection.execute(conditions).scalars().all())
-    scorers = select(StageRun.files).where(StageRun.study_id.in_(studies), StageRun.stage == "text")
-    units = [
-        unit
-        for files in reading(source, lambda connection: connection.execute(scorers).scalars().all())
-        for unit in files or ()
-    ]
-    places = [checkpoint_place(dict(row)) for row in rows]
-    places += [(unit["path"], "") for unit in units if Path(unit["path"]).name == "tfidf"]
+    places = [checkpoint_place(dict(row)) for row in rows] + scorer_places(source, studies)
     places += [place for place in map(tuned_place, tuned) if place is not None]
     places = list(dict.fromkeys(places))
     for number, place in enumerate(places):

@@ -1,10 +1,9 @@
 """Studies whose results the package carries: made with it, copied without texts, and compressed.
 
 `add_references` copies them into a database, where they are studies like any other. A file is the archive of
-a folder that holds the copy of a finished study, made by
-`hormesis copy HOME FOLDER/hormesis.sqlite --study NAME --texts none --activations none`, and `--weights` for
-its scorer where its model is one that another package carries. `python -m hormesis.db.reference FOLDER` packs
-it.
+a folder with the copy of a finished study and the scorer it has trained. It is made by
+`hormesis copy HOME COPY.sqlite --study NAME --texts none --activations none` and
+`python -m hormesis.db.reference HOME COPY.sqlite`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from hormesis.db.address import sqlite_url
 from hormesis.db.copy.changes import Changes
 from hormesis.db.copy.database import copy_database
 from hormesis.db.copy.rows import Report
-from hormesis.db.copy.weights import Homes, copy_weights
+from hormesis.db.copy.weights import Homes, scorer_places
 from hormesis.db.database_status import state_of
 from hormesis.db.engine import open_reader
 from hormesis.db.files import atomic_file
@@ -33,6 +32,7 @@ ENDING = ".tar.zst"
 FIRST = "wikipedia-full"
 """The study that comes first."""
 DATABASE = "hormesis.sqlite"
+SCORERS = "files/text/*/tfidf"
 LEVEL = 19
 """Of compression; as long as a second for a megabyte."""
 
@@ -53,21 +53,27 @@ def references(folder: Path = FOLDER) -> list[Reference]:
     return [Reference(name, number, file) for file, (name, _, number) in zip(files, names, strict=True)]
 
 
-def pack(origin: Path, folder: Path = FOLDER) -> Path:
-    """Compress a folder with the database of one study. Raises ValueError where it holds none or more."""
-    rows = studies(open_reader(sqlite_url(origin / DATABASE)))
+def pack(home: Path, copy: Path, folder: Path = FOLDER) -> Path:
+    """Compress the copy of one study of a home, with its scorer.
+
+    Raises ValueError where the copy holds no study, or several.
+    """
+    rows, of_home = studies(open_reader(sqlite_url(copy))), studies(open_reader(sqlite_url(home / DATABASE)))
     if len(rows) != 1:
-        raise ValueError(f"{origin.name} holds {len(rows)} studies; a reference is one")
-    target = folder / f"{rows['name'].iloc[0]}-{rows['hash'].iloc[0]}{ENDING}"
+        raise ValueError(f"{copy.name} holds {len(rows)} studies; a reference is one")
+    name, number = rows["name"].iloc[0], rows["hash"].iloc[0]
+    ids = [int(row) for row in of_home.loc[of_home["hash"] == number, "id"]]
+    scorers = [path for path, _ in scorer_places(open_reader(sqlite_url(home / DATABASE)), ids)]
+    target = folder / f"{name}-{number}{ENDING}"
     with (
         atomic_file(target) as temporary,
         temporary.open("wb") as file,
         zstandard.ZstdCompressor(level=LEVEL).stream_writer(file) as packed,
         TarFile.open(fileobj=packed, mode="w|") as archive,
     ):
-        for name in (DATABASE, "files"):
-            if (origin / name).exists():
-                archive.add(origin / name, name, filter=_without_owner)
+        archive.add(copy, DATABASE, filter=_without_owner)
+        for path in scorers:
+            archive.add(home / path, path, filter=_without_owner)
     return target
 
 
@@ -101,7 +107,8 @@ def add_references(url: str, report: Report, folder: Path = FOLDER) -> list[str]
     for reference in lacking:
         with TemporaryDirectory() as temporary:
             source, homes = unpack(reference, Path(temporary)), Homes((Path(temporary),), home())
+            for scorer in Path(temporary).glob(SCORERS):
+                homes.copy((scorer.relative_to(temporary).as_posix(), ""))
             ids = [int(number) for number in studies(open_reader(source))["id"]]
-            copy_weights(open_reader(source), ids, homes, report)
             copy_database(source, url, ids, Changes(homes, texts=True), report)
     return [reference.name for reference in lacking]

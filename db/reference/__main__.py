@@ -1,4 +1,4 @@
-"""`python -m hormesis.db.reference FOLDER`: make a reference study of the package from a copy."""
+"""`python -m hormesis.db.reference HOME COPY.sqlite`: make a reference study of the package from a copy."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from pathlib import Path
 from hormesis.db.reference import pack
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{pack(Path(sys.argv[1]))}\n")
+    sys.stdout.write(f"{pack(Path(sys.argv[1]), Path(sys.argv[2]))}\n")

@@ -14,7 +14,7 @@ from hormesis.dashboard.app_pages.steer.export_request import copies, load_box
 from hormesis.dashboard.app_pages.steer.head_picker import picker
 from hormesis.dashboard.app_pages.steer.history import history
 from hormesis.dashboard.app_pages.steer.pane_controls import display, pane_controls, pane_line, sampling
-from hormesis.dashboard.app_pages.steer.prompt_box import preset_menu, prompt_box
+from hormesis.dashboard.app_pages.steer.prompt_box import opening, preset_menu, prompt_box
 from hormesis.dashboard.app_pages.steer.settings import (
     LONGEST_PROMPT,
     TEXTS,
@@ -44,6 +44,7 @@ def page(context: Context, catalogue: Sequence[Offer], address: str) -> None:
         st.selectbox(
             "Texts of each pane",
             list(TEXTS),
+            index=list(TEXTS).index(opening(context).texts),
             format_func=lambda count: TEXTS[count],
             key="texts",
             bind="query-params",

@@ -15,7 +15,7 @@ from hormesis.dashboard.app_pages.steer.settings import LONGEST_PROMPT
 from hormesis.dashboard.base.wording import plain
 from hormesis.dashboard.rows.context import Context
 
-NEUTRAL: Final = "The new neighbours are"
+NEUTRAL: Final = "Are you kidding me? You"
 """What the box holds first where the study's own prompts may hurt."""
 HARMLESS_KIND: Final = "neutral"
 CHOSEN: Final = (
@@ -23,12 +23,21 @@ CHOSEN: Final = (
 )
 
 
+CHOSEN_BY_US: Final = (
+    "A harmless beginning, chosen because models go on with it rudely now and then, so that steering has "
+    "something to change; Trade-offs has the mean over the study's prompts."
+)
+
+
 @dataclass(frozen=True)
 class Opening:
-    """What the box holds first; `is_chosen`: for the size of the effect on it."""
+    """What the box holds first."""
 
     prompt: str
-    is_chosen: bool = False
+    why: str = ""
+    """Said under it, where it was chosen for the effect on it."""
+    texts: int = 1
+    """Continuations of each pane that show the effect."""
 
 
 def opening(context: Context) -> Opening:
@@ -39,12 +48,12 @@ def opening(context: Context) -> Opening:
     other study, a neutral sentence of ours.
     """
     if not context.harmless:
-        return Opening(NEUTRAL)
+        return Opening(NEUTRAL, why=CHOSEN_BY_US, texts=8)
     falls = _of_kind(rows.prompt_falls(context))
     if len(falls):
         falls = falls[falls["tokens"] >= falls["tokens"].median()]
         largest = int((falls["unsteered"] - falls["steered"]).to_numpy().argmax())
-        return Opening(str(falls["text"].iloc[largest]), is_chosen=True)
+        return Opening(str(falls["text"].iloc[largest]), why=CHOSEN)
     prompts = rows.first_prompts(context, 40)
     return Opening(str(_of_kind(prompts, prompts)["text"].iloc[0]) if len(prompts) else NEUTRAL)
 
@@ -97,8 +106,8 @@ def prompt_box(context: Context) -> None:
         )
     )
     is_first = prompt == first.prompt
-    if is_first and first.is_chosen:
-        st.caption(CHOSEN)
+    if is_first and first.why:
+        st.caption(first.why)
     linked = prompt if not is_first and len(prompt) <= LONGEST_PROMPT else None
     if linked is None:
         st.query_params.pop("prompt", None)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from hormesis.backend.scorers import make_scorer
 from hormesis.backend.scorers.tfidf import train_tfidf
@@ -21,10 +20,11 @@ from hormesis.db.copy.weights import Homes
 from hormesis.db.engine import open_reader, open_writer
 from hormesis.db.read import verdicts
 from hormesis.db.reference import Reference, add_references, pack, references, unpack
-from hormesis.db.schema import Checkpoint, Study
+from hormesis.db.schema import Checkpoint, StageRun, Study
 from hormesis.db.write import read_session
 from hormesis.pipeline.claims.evaluate import evaluate
 from hormesis.pipeline.commands.copy import copy_references
+from tests.fixtures.shared_worlds import changed_copy
 
 
 def silent(done: int, total: int) -> None:
@@ -34,20 +34,20 @@ def silent(done: int, total: int) -> None:
 @pytest.fixture
 def packed(tiny_database: Path, tmp_path: Path) -> tuple[Path, Path]:
     """A text-free copy of the tiny study with a checkpoint of a package, and the folder it is packed into."""
-    file, folder = tmp_path / "copy" / "hormesis.sqlite", tmp_path / "references"
+    home, file, folder = tmp_path / "origin", tmp_path / "copy.sqlite", tmp_path / "references"
     folder.mkdir()
-    homes = Homes((tiny_database.parent,), file.parent)
-    copy_database(
-        sqlite_url(tiny_database), sqlite_url(file), [1], Changes(homes, texts=False), silent, matrices=False
+    scorer = [{"path": "files/text/a/tfidf", "files": {}}]
+    (home / "files").mkdir(parents=True)
+    source = changed_copy(
+        tiny_database,
+        home / "hormesis.sqlite",
+        update(StageRun).where(StageRun.id == 1).values(stage="text", files=scorer),
+        update(Checkpoint).where(Checkpoint.id == 1).values(details={"imported": "smollm2"}),
     )
-    with sqlite3.connect(file) as connection:
-        connection.execute("UPDATE checkpoint SET arm_id = NULL, path = 'smollm2' WHERE id = 1")
-        scorer = json.dumps([{"path": "files/text/a/tfidf", "files": {}}])
-        connection.execute("UPDATE stage_run SET stage = 'text', files = ? WHERE id = 1", [scorer])
-    train_tfidf([f"{word} text" for word in "abcd" * 50], [0, 1, 0, 1] * 50).save(
-        file.parent / "files/text/a/tfidf"
-    )
-    pack(file.parent, folder)
+    train_tfidf([f"{word} text" for word in "abcd" * 50], [0, 1, 0, 1] * 50).save(home / "files/text/a/tfidf")
+    changes = Changes(Homes((home,), tmp_path), texts=False)
+    copy_database(sqlite_url(source), sqlite_url(file), [1], changes, silent, matrices=False)
+    pack(home, file, folder)
     return file, folder
 
 
@@ -79,9 +79,10 @@ def test_references_come_into_a_database_once(
 
 
 def test_a_file_of_no_study_is_refused(tmp_path: Path) -> None:
-    open_writer(sqlite_url(tmp_path / "hormesis.sqlite")).dispose()
+    for name in ("hormesis.sqlite", "copy.sqlite"):
+        open_writer(sqlite_url(tmp_path / name)).dispose()
     with pytest.raises(ValueError, match="holds 0 studies"):
-        pack(tmp_path, tmp_path)
+        pack(tmp_path, tmp_path / "copy.sqlite", tmp_path)
 
 
 def test_the_packages_own_files_are_of_this_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +99,7 @@ def test_the_packages_own_files_are_of_this_version(tmp_path: Path, monkeypatch:
 def test_claims_on_the_packages_own_rows_are_those_of_this_version(
     reference: Reference, tmp_path: Path
 ) -> None:
-    columns = ["key", "statement", "status", "value", "low", "high", "n"]
+    columns = ["claim", "prompt_set", "scorer", "statement", "status", "value", "low", "high", "n"]
     url = unpack(reference, tmp_path)
     stored = verdicts(open_reader(url), 1)[columns]
     evaluate(open_writer(url), 1)
