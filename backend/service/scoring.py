@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 def scorer_names(checkpoint: CheckpointRecord | None) -> dict[str, Path | None]:
     """Scorers, as study files name them, that fit a checkpoint's language, each with its folder or None.
 
+    Those that its study names come first, in that order: what a page says of a run is by the first.
     Without a checkpoint nothing is known of the language, so the forum's and the one for real text are given.
     """
     if checkpoint is None:
@@ -37,7 +38,8 @@ def scorer_names(checkpoint: CheckpointRecord | None) -> dict[str, Path | None]:
             names[entry.name] = folder
         elif entry.argument != "folder":
             names |= dict.fromkeys(spec for spec in checkpoint.scorers if spec.split(":")[0] == entry.name)
-    return names
+    order = [*(name for name in checkpoint.scorers if name in names), *names]
+    return {name: names[name] for name in order}
 
 
 class Scoring:

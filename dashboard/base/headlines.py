@@ -184,12 +184,15 @@ def nulls_line(effects: pd.DataFrame) -> str:
     if not kinds:
         return ""
     steered, falls = kinds[0].steered, [fall for row in kinds for fall in row.falls["points"]]
-    parts = [f"{row.directions} {NULL_TITLES[row.null_kind].lower()} {signed(row.mean)}" for row in kinds]
+    parts = [
+        f"{row.directions} {NULL_TITLES[row.null_kind].lower()} {signed(row.mean).lstrip('+')}"
+        for row in kinds
+    ]
     n_reaching = sum(fall >= steered for fall in falls)
     reach = f"{n_reaching or 'none'} of these {len(falls)} {'reach' if n_reaching > 1 else 'reaches'} it"
     return (
-        f"Points taken away on {kinds[0].n:,} of the prompts: steering {signed(steered)}; at the same cost "
-        f"{', '.join(parts)} on average; {reach}."
+        f"Points taken away on {kinds[0].n:,} of the prompts: steering {signed(steered).lstrip('+')}; at the "
+        f"same cost {', '.join(parts)} on average; {reach}."
     )
 
 

@@ -7,8 +7,9 @@ from functools import cache
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.wording import plain
+from hormesis.dashboard.base.wording import duration, plain
 from hormesis.dashboard.rows.context import Context, context_of, study_names
+from hormesis.db.contract.left_out import BUNDLED
 from hormesis.db.reference import references
 
 PAGE = "app_pages/overview/page.py"
@@ -24,6 +25,13 @@ def is_reference(context: Context) -> bool:
     return str(context.study["hash"]) in _hashes() and len(rows.left_out_texts(context)) > 0
 
 
+def again(context: Context) -> str:
+    """The command that makes the rows of a study again, beside those that are here."""
+    name = str(context.study["name"])
+    imports = not context.config.get("shares") and not context.config.get("variants")
+    return f"HORMESIS_HOME=again hormesis {f'import {BUNDLED} --study' if imports else 'run'} {name}"
+
+
 def badge(context: Context) -> None:
     """A mark in the sidebar of a study that came with the package."""
     if is_reference(context):
@@ -36,9 +44,10 @@ def note(context: Context) -> None:
         return
     name = plain(str(context.study["name"]))
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="reference_note"):
+        work = duration(rows.stages(context)["seconds"].sum())
         st.caption(
             f":material/inventory_2: **{name}** is a reference study: its numbers came with hormesis, "
-            "without texts and weights. In an empty home `hormesis run` makes them again.",
+            f"without texts and weights. `{again(context)}` makes them again ({work} of work).",
             width="content",
         )
         for place, label in enumerate(study_names(context.studies)):

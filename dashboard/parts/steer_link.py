@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.wording import plain
+from hormesis.dashboard.parts.reference_note import again
 from hormesis.dashboard.rows.context import Context
 from hormesis.db.contract import left_out
 from hormesis.db.contract.methods import NONE, method_title
@@ -31,8 +31,7 @@ def steer_link(
     `heads`: names, e.g. `L2H3`.
     """
     if checkpoint in set(rows.left_out_weights(context)["name"]):
-        again = f"`hormesis run {plain(str(context.study['name']))}` in an empty home makes them again"
-        st.caption(f"{left_out.NO_WEIGHTS} {again}.", width="content")
+        st.caption(f"{left_out.NO_WEIGHTS} `{again(context)}` makes them again.", width="content")
         return
     settings: list[tuple[str, str]] = [("panes", "2")]
     settings += [("model1", model), ("method1", method_title(NONE))]

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +17,7 @@ from hormesis.backend.capture import capture
 from hormesis.backend.generation.generation import Continuation, generate
 from hormesis.backend.service.catalogue import CheckpointRecord
 from hormesis.backend.service.model_cache import ModelCache, NoRoom, dtype_for, weight_bytes
+from hormesis.backend.service.scoring import scorer_names
 from tests.fixtures.service_world import (
     MEASURED,
     PREFIX,
@@ -383,6 +386,12 @@ def checkpoint_facts(world: World, name: str, parameters: int = 30_000) -> Check
         speaks_forum=True,
         tfidf_folder=None,
     )
+
+
+def test_a_studys_own_scorers_come_first(world: World, tmp_path: Path) -> None:
+    facts = replace(checkpoint_facts(world, "dose-0"), speaks_forum=False, tfidf_folder=tmp_path)
+    assert list(scorer_names(replace(facts, scorers=("tfidf",)))) == ["tfidf", "profanity"]
+    assert list(scorer_names(replace(facts, scorers=("profanity", "tfidf")))) == ["profanity", "tfidf"]
 
 
 def test_models_are_loaded_once_under_concurrent_requests(world: World) -> None:
