@@ -28,8 +28,8 @@ def is_reference(context: Context) -> bool:
 def again(context: Context) -> str:
     """The command that makes the rows of a study again, beside those that are here."""
     name = str(context.study["name"])
-    imports = not context.config.get("shares") and not context.config.get("variants")
-    return f"HORMESIS_HOME=again hormesis {f'import {BUNDLED} --study' if imports else 'run'} {name}"
+    work = f"import {BUNDLED} --study" if context.only_imports else "run"
+    return f"HORMESIS_HOME=again hormesis {work} {name}"
 
 
 def badge(context: Context) -> None:

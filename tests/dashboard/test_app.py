@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from streamlit.util import calc_hash
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.wording import plain
 from hormesis.db.engine import open_writer
-from hormesis.db.schema import Arm, StageRun, Study, Summary, Verdict
+from hormesis.db.schema import Arm, NullEffect, StageRun, Study, Summary, Verdict
 from hormesis.db.write import write_session
 from tests.fixtures.pages import clear_caches, open_page, words
 from tests.fixtures.seeded_database import TINY, build
@@ -180,11 +180,28 @@ def test_imported_checkpoints_have_an_overview(
         session.execute(update(Summary).values(kind="imported:mine"))
         session.execute(update(Arm).values(composition={}))
         session.execute(update(Study).values(config={"shares": [], "controls": []}))
+        toxicity = session.scalars(select(Summary).where(Summary.name == "toxicity")).first()
+        for kind, falls in (("isotropic", [1.0, 3.0]), ("permuted", [20.0]), ("reversed", [50.0])):
+            session.add(
+                NullEffect(
+                    study_id=1, key=kind, kind="imported:mine", share=0.0, value=0.5, null_kind=kind,
+                    matched_cost=0.06, prompt_set=toxicity.prompt_set, scorer=toxicity.scorer,
+                    directions=len(falls), falls={"points": falls}, steered=12.0,
+                    mean=sum(falls) / len(falls), n=40, n_seeds=1, unit="odds ratio", interval="",
+                )
+            )  # fmt: skip
     engine.dispose()
-    app = open_page(path, monkeypatch)
-    assert not app.exception and app.subheader[0].value == "What does steering do to it?"
-    assert "mine: steering at +0.06 nats takes toxicity from" in words(app)
+    for page in ("overview", "tradeoffs"):
+        app = open_page(path, monkeypatch, page)
+        assert not app.exception and app.subheader[0].value == "What does steering do to it?"
+        assert "mine: steering at +0.06 nats takes toxicity from" in words(app)
+        assert (
+            "Mean points taken away on 40 of the prompts: steering 12; at the same cost random directions "
+            "2.0 (of 2), directions of permuted labels 20 (of 1); 1 of these 3 reaches it."
+        ) in words(app)
     app = open_page(path, monkeypatch, "data")
+    assert not app.exception and app.segmented_control(key="show").value == "Sources"
+    app = open_page(path, monkeypatch, "data", show="Mixes")
     assert not app.exception and "trained elsewhere, so there are no mixes" in words(app)
 
 
