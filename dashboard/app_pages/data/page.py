@@ -220,7 +220,7 @@ SECTIONS = {
 context = current()
 st.subheader("What went in, and what came out?")
 section = st.segmented_control(
-    "Show", list(SECTIONS), default="Sources" if context.only_imports else "Mixes", required=True, key="show", bind="query-params",
-    label_visibility="collapsed",
+    "Show", list(SECTIONS), default="Sources" if context.only_imports else "Mixes", required=True, key="show",
+    bind="query-params", label_visibility="collapsed",
 )  # fmt: skip
 SECTIONS[str(section)](context)
