@@ -12,8 +12,6 @@ from hormesis.db.read.frame import Query, frame
 from hormesis.db.schema import Arm, Base, Condition, Example, ProbeSet, PromptSet
 
 ARM = (Arm.kind, Arm.share, Arm.seed)
-ARM_NAMES = ("kind", "share", "seed")
-"""Empty for imported checkpoints, which have no arm."""
 BY_ARM = (Arm.kind.desc(), Arm.share, Arm.seed)
 """Arms as everywhere: toxic by share, then the others."""
 CONDITION = (

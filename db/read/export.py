@@ -30,7 +30,7 @@ class Selection:
     @property
     def kinds(self) -> dict[str, str]:
         """Column name to pandas type."""
-        return kinds_of(self.query, self.optional)
+        return kinds_of(self.query)
 
     @property
     def fields(self) -> list[Field]:
@@ -88,7 +88,7 @@ def export_table(
         query = _after(source, last_key, chunk)
 
         def read(connection: Connection, query: Query = query) -> pd.DataFrame:
-            return frame_on(connection, query, source.optional)
+            return frame_on(connection, query)
 
         rows = reading(engine, read)
         if len(rows) or last_key is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Engine, and_, select
 
-from hormesis.db.read.columns import ARM, ARM_NAMES, BY_ARM, columns_of
+from hormesis.db.read.columns import ARM, BY_ARM, columns_of
 from hormesis.db.read.frame import Query, frame
 from hormesis.db.schema import (
     Arm,
@@ -42,7 +42,7 @@ def entanglement(engine: Engine, study_id: int, position: str = "last") -> pd.Da
         .where(Checkpoint.study_id == study_id, Entanglement.position == position)
         .order_by(Checkpoint.name, Entanglement.layer, Entanglement.head)
     )
-    return frame(engine, query, optional=(*ARM_NAMES, "rank"))
+    return frame(engine, query)
 
 
 def feature_cosines(engine: Engine, checkpoint_id: int, position: str = "last") -> pd.DataFrame:
@@ -95,7 +95,7 @@ def probe_gains(engine: Engine, study_id: int, position: str = "last") -> pd.Dat
         .where(Checkpoint.study_id == study_id, ProbeGain.position == position)
         .order_by(*BY_ARM, Checkpoint.name, ProbeGain.heads.desc(), ProbeGain.subset, ProbeGain.baseline)
     )
-    return frame(engine, query, optional=ARM_NAMES)
+    return frame(engine, query)
 
 
 def lens_heads(engine: Engine, checkpoint_id: int, position: str = "last") -> pd.DataFrame:

@@ -5,7 +5,7 @@ Knows pandas' types: whole numbers that may be missing are `Int64`, moments are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -16,7 +16,9 @@ from sqlalchemy import (
     DateTime,
     Engine,
     Float,
+    FromClause,
     Integer,
+    Join,
     LargeBinary,
     Select,
     String,
@@ -27,31 +29,40 @@ from hormesis.db.engine import reading
 Query: TypeAlias = Select[*tuple[Any, ...]]
 
 
-def frame(engine: Engine, query: Query, optional: Iterable[str] = ()) -> pd.DataFrame:
-    """Run `query` and return its rows. `optional` names columns that an outer join may leave empty.
+def frame(engine: Engine, query: Query) -> pd.DataFrame:
+    """Run `query` and return its rows.
 
     Raises DatabaseProblem, one sentence, where the database has gone, is locked or is corrupt.
     """
-    return reading(engine, lambda connection: frame_on(connection, query, optional))
+    return reading(engine, lambda connection: frame_on(connection, query))
 
 
-def frame_on(connection: Connection, query: Query, optional: Iterable[str] = ()) -> pd.DataFrame:
+def frame_on(connection: Connection, query: Query) -> pd.DataFrame:
     """Like `frame`, on an open connection: for several queries that must see the same state."""
     rows = connection.execute(query).fetchall()
-    kinds = kinds_of(query, optional)
+    kinds = kinds_of(query)
     return typed(list(zip(*rows, strict=True)), kinds)
 
 
-def kinds_of(query: Query, optional: Iterable[str] = ()) -> dict[str, str]:
-    """Name to pandas type of each column of a query; those named in `optional` may be empty."""
-    optional_names = set(optional)
+def kinds_of(query: Query) -> dict[str, str]:
+    """Name to pandas type of each column of a query; those of an outer join may be empty."""
+    joined = {table for part in query.get_final_froms() for table in _outer_joined(part)}
     dtypes = {}
     for column in query.selected_columns:
-        name = str(column.key)
         table_column = next(iter(getattr(column, "base_columns", ())), column)
-        may_be_empty = name in optional_names or getattr(table_column, "nullable", None) in (True, None)
-        dtypes[name] = _kind(column.type, nullable=may_be_empty)
+        table = getattr(getattr(column, "element", column), "table", None)
+        may_be_empty = table in joined or getattr(table_column, "nullable", None) in (True, None)
+        dtypes[str(column.key)] = _kind(column.type, nullable=may_be_empty)
     return dtypes
+
+
+def _outer_joined(part: FromClause, *, outer: bool = False) -> Iterator[FromClause]:
+    """Tables and subqueries whose columns are empty where an outer join finds no row."""
+    if isinstance(part, Join):
+        yield from _outer_joined(part.left, outer=outer or part.full)
+        yield from _outer_joined(part.right, outer=outer or part.isouter or part.full)
+    elif outer:
+        yield part
 
 
 def typed(columns: list[tuple[Any, ...]], dtypes: dict[str, str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import aliased
 
 from hormesis.db.blocks import decode_float16, decode_float32, decode_int64
 from hormesis.db.engine import reading
-from hormesis.db.read.columns import ARM, ARM_NAMES, BY_ARM, EXAMPLE, sets_with_counts
+from hormesis.db.read.columns import ARM, BY_ARM, EXAMPLE, sets_with_counts
 from hormesis.db.read.frame import frame, frame_on
 from hormesis.db.schema import (
     ActivationBlock,
@@ -62,7 +62,7 @@ def study_probes(engine: Engine, study_id: int, position: str = "last") -> pd.Da
         .where(Checkpoint.study_id == study_id, Probe.probe_set_id == first_set_id)
         .order_by(*BY_ARM, Checkpoint.name, Probe.layer, Probe.head)
     )
-    return frame(engine, query, optional=ARM_NAMES)
+    return frame(engine, query)
 
 
 def projections(engine: Engine, study_id: int) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def projections(engine: Engine, study_id: int) -> pd.DataFrame:
         .where(Projection.study_id == study_id)
         .order_by(Projection.subject.desc(), Projection.key)
     )
-    return frame(engine, query, optional=("checkpoint",))
+    return frame(engine, query)
 
 
 def projection_points(
@@ -114,7 +114,7 @@ def projection_points(
         )
         if stride > 1:
             query = query.where(ProjectionPoint.position % stride == 0)
-        return frame_on(connection, query, optional=("seed", "label", "group", "source", "split"))
+        return frame_on(connection, query)
 
     return reading(engine, read)
 
@@ -126,7 +126,7 @@ def map_agreements(engine: Engine, study_id: int) -> pd.DataFrame:
         .where(MapAgreement.study_id == study_id)
         .order_by(MapAgreement.key, MapAgreement.measure)
     )
-    return frame(engine, query, optional=("checkpoint_id",))
+    return frame(engine, query)
 
 
 def statement_scores(
@@ -194,7 +194,7 @@ def directions(engine: Engine, checkpoint_id: int, position: str = "last") -> pd
         .order_by(Direction.method, Probe.rank.is_(None), Probe.rank, Probe.select_accuracy.desc())
         .order_by(Direction.layer, Direction.head)
     )
-    rows = frame(engine, query, optional=("rank",))
+    rows = frame(engine, query)
     vectors = pd.Series([decode_float32(data) for data in rows["vector"]], index=rows.index, dtype="object")
     return rows.assign(vector=vectors)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Engine, select
 
-from hormesis.db.read.columns import ARM, ARM_NAMES, BY_ARM, CONDITION, columns_of, study_rows
+from hormesis.db.read.columns import ARM, BY_ARM, CONDITION, columns_of, study_rows
 from hormesis.db.read.frame import Query, frame
 from hormesis.db.schema import (
     Arm,
@@ -42,7 +42,7 @@ def attack_outcomes(engine: Engine, study_id: int) -> pd.DataFrame:
     """
     query = _of_conditions(study_id, *ATTACK, *columns_of(AttackOutcome, "id", "attack_id"))
     query = query.join(AttackOutcome, AttackOutcome.attack_id == Attack.id)
-    return frame(engine, query.order_by(Attack.id, AttackOutcome.id), optional=ARM_NAMES)
+    return frame(engine, query.order_by(Attack.id, AttackOutcome.id))
 
 
 def attack_summaries(engine: Engine, study_id: int) -> pd.DataFrame:

@@ -55,8 +55,7 @@ def checkpoint_metrics(engine: Engine, checkpoint_id: int) -> pd.DataFrame:
         .where(Metric.checkpoint_id == checkpoint_id)
         .order_by(Metric.name, Condition.id, PromptSet.name, Scorer.name)
     )
-    optional = ("condition", "method", "strength", "prompt_set", "scorer", "scorer_revision")
-    return frame(engine, query, optional=optional)
+    return frame(engine, query)
 
 
 def number_chain(engine: Engine, metric_id: int) -> pd.DataFrame:

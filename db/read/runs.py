@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, func, select
 
 from hormesis.db.engine import reading
 from hormesis.db.manifest import Unit, stored_units
-from hormesis.db.read.columns import ARM, ARM_NAMES, BY_ARM, columns_of
+from hormesis.db.read.columns import ARM, BY_ARM, columns_of
 from hormesis.db.read.frame import Query, frame
 from hormesis.db.schema import Arm, Base, Checkpoint, Generation, StageRun, Study, TrainPoint, Verdict
 
@@ -44,7 +44,7 @@ def arms(engine: Engine, study_id: int) -> pd.DataFrame:
         .where(Arm.study_id == study_id)
         .order_by(*BY_ARM)
     )
-    return frame(engine, query, optional=("checkpoint_id",))
+    return frame(engine, query)
 
 
 def checkpoints(engine: Engine, study_id: int) -> pd.DataFrame:
@@ -55,7 +55,7 @@ def checkpoints(engine: Engine, study_id: int) -> pd.DataFrame:
         .where(Checkpoint.study_id == study_id)
         .order_by(*BY_ARM, Checkpoint.name)
     )
-    return frame(engine, query, optional=ARM_NAMES)
+    return frame(engine, query)
 
 
 def stage_runs(engine: Engine, study_id: int) -> pd.DataFrame:

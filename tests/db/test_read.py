@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, text, update
 
 from hormesis.db import read
 from hormesis.db.engine import open_reader, open_writer, reading
-from hormesis.db.schema import Base, Generation, Metric, StageRun
+from hormesis.db.schema import Base, Checkpoint, Generation, Metric, StageRun
 from hormesis.db.write import write_session
-from tests.fixtures.read_queries import SETS, Names, scored_texts, tradeoff
+from tests.fixtures.read_queries import QUERIES, SETS, Names, scored_texts, tradeoff
 from tests.fixtures.seeded_database import SMALL
-from tests.fixtures.shared_worlds import copy_database
+from tests.fixtures.shared_worlds import changed_copy, copy_database
 
 N_CHECKPOINTS = len(SMALL.arms) * len(SMALL.seeds)
 N_CONDITIONS = 12
@@ -280,3 +280,18 @@ def test_figures_of_maps_and_contributions_of_heads(engine: Engine, at: Names) -
     added = read.head_contributions(engine, at.checkpoint)
     assert len(added) == SMALL.layers * SMALL.heads
     assert (added["value"] == added["right"] / added["missed"]).all()
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_query_stands_checkpoints_without_an_arm(armless: Engine, at: Names, name: str) -> None:
+    """Those that were imported; the columns keep their names."""
+    frame = QUERIES[name](armless, at)
+    assert not isinstance(frame, pd.DataFrame) or len(frame.columns)
+
+
+@pytest.fixture(scope="module")
+def armless(small_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    path = tmp_path_factory.mktemp("armless") / "study.sqlite"
+    return open_reader(
+        f"sqlite:///{changed_copy(small_database, path, update(Checkpoint).values(arm_id=None))}"
+    )

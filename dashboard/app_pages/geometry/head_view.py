@@ -21,6 +21,7 @@ from hormesis.dashboard.parts.steer_link import steer_link
 from hormesis.dashboard.parts.texts import Shown, show_texts
 from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context
+from hormesis.db.contract.left_out import NOTE
 from hormesis.db.contract.methods import ITI
 
 STATEMENTS, WORDS, EVERY_ARM = "Statements", "Words", "Every arm"
@@ -110,6 +111,9 @@ def statements(context: Context, checkpoint_id: int, head: Head, *, label: str) 
     """The statements that move the head furthest along its direction and against it, side by side."""
     scores = geometry.statement_scores(context, checkpoint_id, head)
     if scores.empty:
+        if len(rows.left_out_texts(context)):
+            st.info(f"{NOTE} What the head responds to was among them.", icon=":material/inventory_2:")
+            return
         st.info(
             "The head's statements appear when the geometry of its checkpoint has been measured.",
             icon=":material/hourglass_empty:",
