@@ -56,14 +56,15 @@ class Homes:
         Raises OSError where the disk refuses, DamagedFile where a file is not what was written.
         """
         relative = _relative(place)
-        # A row may name any folder; only one that holds a model, or a scorer without terms, is taken along.
-        origins = [home / place[0] for home in self.sources if _holds_weights(home / place[0])]
+        # A row may name any folder.
+        origins = [home / place[0] for home in self.sources if holds_weights(home / place[0])]
         if relative is not None and origins and not (self.target / relative).exists():
             with atomic_folder(self.target / relative) as temporary:
                 shutil.copytree(require_intact(origins[0]), temporary, dirs_exist_ok=True)
 
 
-def _holds_weights(folder: Path) -> bool:
+def holds_weights(folder: Path) -> bool:
+    """Whether a folder holds a model, or a scorer that keeps no terms of its text."""
     scorer = folder / "scorer.json"
     if scorer.is_file():
         return "vocabularies" not in json.loads(scorer.read_text(encoding="utf-8"))
@@ -88,10 +89,9 @@ def tuned_place(parameters: dict[str, Any] | None) -> Place | None:
 
 def scorer_places(source: Engine, studies: Sequence[int]) -> list[Place]:
     """Where the scorers lie that these studies have trained."""
-    query = select(StageRun.files).where(StageRun.study_id.in_(studies), StageRun.stage == "text")
-    rows = reading(source, lambda connection: connection.execute(query).scalars().all())
-    paths = [unit["path"] for units in rows for unit in units or ()]
-    return [(path, "") for path in paths if Path(path).name == "tfidf"]
+    query = select(StageRun.input_hash).where(StageRun.study_id.in_(studies), StageRun.stage == "text")
+    hashes = reading(source, lambda connection: connection.execute(query).scalars().all())
+    return [(f"files/text/{number}/tfidf", "") for number in hashes]
 
 
 def copy_weights(

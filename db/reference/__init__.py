@@ -19,13 +19,13 @@ from hormesis.db.address import sqlite_url
 from hormesis.db.copy.changes import Changes
 from hormesis.db.copy.database import copy_database
 from hormesis.db.copy.rows import Report
-from hormesis.db.copy.weights import Homes, scorer_places
+from hormesis.db.copy.weights import Homes, holds_weights, scorer_places
 from hormesis.db.database_status import state_of
 from hormesis.db.engine import open_reader
 from hormesis.db.files import atomic_file
 from hormesis.db.location import home
 from hormesis.db.problems import parse_url
-from hormesis.db.read import studies
+from hormesis.db.read import left_out_weights, studies
 
 FOLDER = Path(__file__).parent
 ENDING = ".tar.zst"
@@ -47,7 +47,7 @@ class Reference:
 
 
 def references(folder: Path = FOLDER) -> list[Reference]:
-    """The studies of the package, `FIRST` and then by name: files are called `NAME-HASH.sqlite.zst`."""
+    """The studies of the package, `FIRST` and then by name: files are called `NAME-HASH.tar.zst`."""
     files = sorted(folder.glob(f"*{ENDING}"), key=lambda file: (not file.name.startswith(FIRST), file.name))
     names = [file.name.removesuffix(ENDING).rpartition("-") for file in files]
     return [Reference(name, number, file) for file, (name, _, number) in zip(files, names, strict=True)]
@@ -63,7 +63,10 @@ def pack(home: Path, copy: Path, folder: Path = FOLDER) -> Path:
         raise ValueError(f"{copy.name} holds {len(rows)} studies; a reference is one")
     name, number = rows["name"].iloc[0], rows["hash"].iloc[0]
     ids = [int(row) for row in of_home.loc[of_home["hash"] == number, "id"]]
-    scorers = [path for path, _ in scorer_places(open_reader(sqlite_url(home / DATABASE)), ids)]
+    study = int(rows["id"].iloc[0])
+    # Without weights nothing is steered live, so no scorer is asked.
+    has_weights = len(left_out_weights(open_reader(sqlite_url(copy)), study)) < rows["checkpoints"].iloc[0]
+    places = scorer_places(open_reader(sqlite_url(home / DATABASE)), ids) if has_weights else []
     target = folder / f"{name}-{number}{ENDING}"
     with (
         atomic_file(target) as temporary,
@@ -72,8 +75,9 @@ def pack(home: Path, copy: Path, folder: Path = FOLDER) -> Path:
         TarFile.open(fileobj=packed, mode="w|") as archive,
     ):
         archive.add(copy, DATABASE, filter=_without_owner)
-        for path in scorers:
-            archive.add(home / path, path, filter=_without_owner)
+        for path, _ in places:
+            if holds_weights(home / path):
+                archive.add(home / path, path, filter=_without_owner)
     return target
 
 

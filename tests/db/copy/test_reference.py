@@ -36,12 +36,11 @@ def packed(tiny_database: Path, tmp_path: Path) -> tuple[Path, Path]:
     """A text-free copy of the tiny study with a checkpoint of a package, and the folder it is packed into."""
     home, file, folder = tmp_path / "origin", tmp_path / "copy.sqlite", tmp_path / "references"
     folder.mkdir()
-    scorer = [{"path": "files/text/a/tfidf", "files": {}}]
     (home / "files").mkdir(parents=True)
     source = changed_copy(
         tiny_database,
         home / "hormesis.sqlite",
-        update(StageRun).where(StageRun.id == 1).values(stage="text", files=scorer),
+        update(StageRun).where(StageRun.id == 1).values(stage="text", input_hash="a"),
         update(Checkpoint).where(Checkpoint.id == 1).values(details={"imported": "smollm2"}),
     )
     train_tfidf([f"{word} text" for word in "abcd" * 50], [0, 1, 0, 1] * 50).save(home / "files/text/a/tfidf")
