@@ -15,7 +15,7 @@ import torch
 import transformers
 from transformers.utils import logging as hf_logging
 
-from hormesis.backend.model.bundled import INSTALLATION, find_bundled
+from hormesis.backend.bundled import INSTALLATION, find_bundled
 from hormesis.backend.model.sites import ModelError
 
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import torch
 import transformers
 
+from hormesis.backend.bundled import BUNDLED
 from hormesis.backend.hub import HubError, absent_models, hub_folder, is_hub_name, split_revision
-from hormesis.backend.model.bundled import BUNDLED
 from hormesis.backend.model.gguf import bundled_file, parsed_once, read_gguf
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.silence import quiet

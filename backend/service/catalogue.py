@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, RowMapping, distinct, func, select
 
-from hormesis.backend.model.bundled import BUNDLED, INSTALLATION, find_bundled
+from hormesis.backend.bundled import BUNDLED, INSTALLATION, find_bundled
 from hormesis.backend.service.methods import controls, offered
 from hormesis.backend.service.settings import ServiceError
 from hormesis.db.contract.left_out import is_left_out

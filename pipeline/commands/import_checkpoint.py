@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from hormesis.backend.model.bundled import BUNDLED, BUNDLED_NAME
+from hormesis.backend.bundled import BUNDLED, BUNDLED_NAME
 from hormesis.backend.model.models import load_model
 from hormesis.db.contract.plain_names import LONGEST_NAME, plain_name
 from hormesis.db.contract.sites import degraded

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hormesis.backend.bundled import BUNDLED
 from hormesis.backend.capture import capture, mean_embeddings
-from hormesis.backend.model.bundled import BUNDLED
 from hormesis.backend.model.models import load_model, untrained
 from hormesis.pipeline.probing.baselines import (
     EMBEDDINGS,

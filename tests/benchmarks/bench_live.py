@@ -21,9 +21,9 @@ import httpx
 import numpy as np
 import psutil
 
+from hormesis.backend.bundled import BUNDLED
 from hormesis.backend.generation.generation import generate
 from hormesis.backend.generation.threads import threads_for
-from hormesis.backend.model.bundled import BUNDLED
 from hormesis.backend.model.gguf import bundled_file
 from hormesis.backend.model.models import load_model
 from hormesis.backend.model.steering import HeadDirection, RowSteering, iti

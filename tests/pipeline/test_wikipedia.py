@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from hormesis.backend.model.bundled import BUNDLED_NAME
+from hormesis.backend.bundled import BUNDLED_NAME
 from hormesis.db.address import sqlite_path
 from hormesis.db.location import database_url
 from hormesis.db.problems import parse_url

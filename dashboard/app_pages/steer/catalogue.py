@@ -89,9 +89,9 @@ def absent(address: str, study_id: int) -> list[ModelInfo]:
 
 def load(address: str, offer: Offer) -> None:
     """Have the service load a checkpoint, once in a session, before somebody waits for its first token."""
-    asked = st.session_state.setdefault("_loading", set())
-    if not offer.loaded and (place := (address, offer.checkpoint_id)) not in asked:
-        asked.add(place)
+    checkpoints = st.session_state.setdefault("_loading", set())
+    if not offer.loaded and (place := (address, offer.checkpoint_id)) not in checkpoints:
+        checkpoints.add(place)
         client.load(address, offer.checkpoint_id)
 
 

@@ -389,9 +389,9 @@ def checkpoint_facts(world: World, name: str, parameters: int = 30_000) -> Check
 
 
 def test_a_studys_own_scorers_come_first(world: World, tmp_path: Path) -> None:
-    facts = replace(checkpoint_facts(world, "dose-0"), speaks_forum=False, tfidf_folder=tmp_path)
-    assert list(scorer_names(replace(facts, scorers=("tfidf",)))) == ["tfidf", "profanity"]
-    assert list(scorer_names(replace(facts, scorers=("profanity", "tfidf")))) == ["profanity", "tfidf"]
+    record = replace(checkpoint_facts(world, "dose-0"), speaks_forum=False, tfidf_folder=tmp_path)
+    assert list(scorer_names(replace(record, scorers=("tfidf",)))) == ["tfidf", "profanity"]
+    assert list(scorer_names(replace(record, scorers=("profanity", "tfidf")))) == ["profanity", "tfidf"]
 
 
 def test_models_are_loaded_once_under_concurrent_requests(world: World) -> None:
