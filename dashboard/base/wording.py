@@ -72,7 +72,7 @@ def is_imported(kind: str) -> bool:
 
 
 def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
-    """An arm in words, e.g. `10 % toxic`, `control, 25 % clean forum`, `25 % toxic, MEDA`."""
+    """An arm in words, e.g. `10 % toxic`, `control, 25 % informal`, `25 % toxic, MEDA`."""
     if is_imported(kind) or share is None:
         return kind.partition(":")[2] or "imported"
     if kind == "toxic":
@@ -80,7 +80,7 @@ def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
     elif kind in VARIANTS:
         label = f"{percent(share)} toxic, {TITLES[kind]}"
     else:
-        label = f"control, {percent(share)} {kind.replace('-', ' ')}"
+        label = f"control, {percent(share)} {'informal' if kind == 'clean-forum' else kind.replace('-', ' ')}"
     return label if seed is None else f"{label}, seed {seed}"
 
 

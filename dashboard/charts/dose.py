@@ -57,7 +57,7 @@ def _control_line(
             error_y=bars(control) | {"color": CONTROL},
             mode="markers",
             marker={"symbol": "diamond-open", "size": 11, "color": CONTROL, "line": {"width": 2}},
-            name="Control: same amount of non-toxic forum text",
+            name="Control: as much informal text that is not toxic",
             legendgroup="control",
             showlegend=is_in_legend,
             hovertext=_hover(control, label),

@@ -60,7 +60,7 @@ def _toxic_less_clean(
     pair = Pair((TOXIC, shares[-1]), ("clean-forum", shares[-1]))
     effect = against(scores_by_arm, *pair, scale=ODDS, sign=sign)
     detail = f" of equal length{where}, {points_of(scores_by_arm, pair)}{measured_shares(study, pair)}"
-    words = f"{percent(shares[-1])}: toxic less clean forum text"
+    words = f"{percent(shares[-1])}: toxic less informal text"
     return directional(
         effect, sign, ODDS_SESOI if sign > 0 else FALL, scale=ODDS, contrast=words, detail=detail
     )
@@ -202,15 +202,15 @@ CLAIMS = (
         id="R-control", family="readers",
         statement="It is the toxicity of the added text, not the added text, that raises toxicity",
         question="Toxicity, or only more text in another style?",
-        estimand="Odds of unsteered toxicity: toxic arm less the clean-forum arm with as many added tokens",
+        estimand="Odds of unsteered toxicity: toxic arm less its control with as many added tokens",
         rows=SCORES, rule=RISE_RULE, test=_control,
     ),
     Claim(
         id="R-control-steered", family="readers",
-        statement="At the same cost, toxic text leaves a less toxic steered model than as much clean forum "
-        "text",
+        statement="At the same cost, toxic text leaves a less toxic steered model than as much "
+        "informal text",
         question="Would more text in the same style have helped as much?",
-        estimand="Odds of toxicity under ITI at the middle matched cost: toxic arm less the clean-forum arm "
+        estimand="Odds of toxicity under ITI at the middle matched cost: toxic arm less its control "
         "with as many added tokens", rows=SCORES, rule=FALL_RULE, test=_control_steered,
         later=True,
     ),

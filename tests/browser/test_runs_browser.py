@@ -197,7 +197,7 @@ def test_stages_and_losses_of_every_arm(page: Page, finished: Place) -> None:
     expect(chart).to_be_visible()
     ends = "plot => Object.fromEntries(plot._fullData.map(one => [one.name, [...one.y].at(-1)]))"
     last_points = chart.evaluate(ends)
-    assert set(last_points) == {"0 % toxic", "25 % toxic", "control, 25 % clean forum"}
+    assert set(last_points) == {"0 % toxic", "25 % toxic", "control, 25 % informal"}
     points = rows(finished.home)["train_point"].sort_values("step")
     last = points.groupby("name").last()
     assert last_points["0 % toxic"] == pytest.approx(last.loc["toxic-0-s0", "clean_loss"])

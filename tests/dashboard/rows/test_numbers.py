@@ -258,7 +258,7 @@ def test_panes_take_several_texts_and_nothing_malformed() -> None:
 
 def test_words() -> None:
     assert arm_label("toxic", 0.05) == "5 % toxic"
-    assert arm_label("clean-forum", 0.25, 1) == "control, 25 % clean forum, seed 1"
+    assert arm_label("clean-forum", 0.25, 1) == "control, 25 % informal, seed 1"
     assert arm_label("slung", 0.1) == "10 % toxic, SLUNG"
     assert condition_label("iti", 2.5, 0.06) == "ITI at +0.06 nats"
     assert condition_label("iti", 2.0, math.nan) == "ITI, strength 2"
