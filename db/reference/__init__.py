@@ -95,7 +95,12 @@ def unpack(reference: Reference, folder: Path) -> str:
         zstandard.ZstdDecompressor().stream_reader(file) as packed,
         TarFile.open(fileobj=packed, mode="r|") as archive,
     ):
-        archive.extractall(folder, filter="data")
+        # Pythons before 3.11.4 have no filter of what is extracted: files alone, inside the folder.
+        for member in archive:
+            target, content = (folder / member.name).resolve(), archive.extractfile(member)
+            if content is not None and target.is_relative_to(folder.resolve()):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content.read())
     return sqlite_url(folder / DATABASE)
 
 
