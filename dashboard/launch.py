@@ -156,7 +156,7 @@ class _Beside:
     ) -> None:
         self._url, self._service, self._parent = url, service, parent
         self._first_page = f"{url}/?{urllib.parse.urlencode({'study': study})}" if study else url
-        self._open_browser = open_browser
+        self._open_browser, self._study = open_browser, study
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="beside the pages", daemon=True)
 
@@ -189,7 +189,10 @@ class _Beside:
         """Start the service, and end with the parent."""
         if self._service is not None and not self._over.is_set():
             self._service.begin()
+        is_loading = self._service is None or self._study is None
         while not self._over.wait(0.3):
+            if self._service is not None and not is_loading:
+                is_loading = self._service.load_imported()
             if self._parent is not None and not is_running(self._parent):
                 os.kill(os.getpid(), signal.SIGTERM)
                 return

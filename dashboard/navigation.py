@@ -163,7 +163,9 @@ def draw_page() -> None:
     ]
     page = st.navigation([*every_page, *aliases], position="sidebar")
     if page.url_path in names:
-        st.switch_page(names[page.url_path], query_params=st.query_params)
+        # Copied first, since switching empties them.
+        query = {key: st.query_params.get_all(key) for key in st.query_params}
+        st.switch_page(names[page.url_path], query_params=query)
     sidebar.style()
     database = database_now()
     with refresh.whole_page():

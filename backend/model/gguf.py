@@ -36,7 +36,8 @@ _PARSING = threading.Lock()
 def parsed_once() -> Iterator[None]:
     """Inside the block a GGUF file is parsed once, not anew for configuration, weights and tokenizer.
 
-    One thread at a time is inside, since the library's reader is replaced for all of them.
+    Nor are names of tensors mapped anew for each module. One thread at a time is inside, since functions of
+    the library are replaced for all of them.
     """
     try:
         gguf: Any = importlib.import_module("gguf")
@@ -44,12 +45,14 @@ def parsed_once() -> Iterator[None]:
         yield
         return
     with _PARSING:
-        reader = gguf.GGUFReader
-        gguf.GGUFReader = functools.cache(reader)
+        former = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+        for name, function in former.items():
+            setattr(gguf, name, functools.cache(function))
         try:
             yield
         finally:
-            gguf.GGUFReader = reader
+            for name, function in former.items():
+                setattr(gguf, name, function)
 
 
 def read_gguf(path: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:

@@ -210,12 +210,12 @@ def _is_imported(row: RowMapping) -> bool:
 def _weights_problem(path: str, *, imported: bool) -> str:
     """Why weights cannot be loaded, as far as a look at their place says; empty where they may be."""
     if is_left_out(path):
-        return "its weights were left out of this copy"
+        return "the weights were left out of this copy"
     source = _source(path, imported=imported)
     if source == BUNDLED:
-        return "" if find_bundled() else f"its weights are not here: {INSTALLATION}"
+        return "" if find_bundled() else f"the weights are not here: {INSTALLATION}"
     is_name = imported and source == path
-    return "" if is_name or Path(source).exists() else "its weights are gone"
+    return "" if is_name or Path(source).exists() else "the weights are gone"
 
 
 def _source(path: str, *, imported: bool) -> str:

@@ -26,6 +26,7 @@ class ServiceProcess:
     def __init__(self, database_url: str, port: int) -> None:
         """Nothing is started yet; `port` is one of this machine."""
         self._command = [sys.executable, "-m", "hormesis.backend.service", "--port", str(port)]
+        self._address = f"http://127.0.0.1:{port}"
         self._environment = with_database(database_url)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -45,6 +46,24 @@ class ServiceProcess:
         if hasattr(os, "setpriority"):
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, self._process.pid, 5)
+
+    def load_imported(self) -> bool:
+        """Have it load the first imported checkpoint, before anybody waits; False until it answers."""
+        import httpx  # the launcher has no other use for it
+
+        token = self._environment.get("HORMESIS_TOKEN")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            models = (
+                httpx.get(f"{self._address}/models", headers=headers, timeout=5.0).raise_for_status().json()
+            )
+            for model in [row for row in models if row["kind"] == "imported" and not row["problem"]][:1]:
+                httpx.post(
+                    f"{self._address}/models/{model['checkpoint_id']}/load", headers=headers, timeout=5.0
+                )
+        except (httpx.HTTPError, ValueError, KeyError):
+            return False
+        return True
 
     def start_again(self) -> str:
         """Start it where it has ended; a sentence where it had, until it answers, else nothing."""

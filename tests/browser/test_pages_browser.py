@@ -54,6 +54,16 @@ def themed(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
+@pytest.mark.parametrize(
+    ("alias", "name"), [("overview", ""), ("robustness", "hardness"), ("glossary", "definitions")]
+)
+def test_a_page_by_another_name_keeps_what_the_link_says(
+    themed: Page, finished_url: str, alias: str, name: str
+) -> None:
+    themed.goto(f"{finished_url}/{alias}?scorer=tfidf&prompts=a&prompts=b")
+    themed.wait_for_url(re.compile(rf"{finished_url}/{name}\?.*scorer=tfidf.*"))
+
+
 @pytest.mark.parametrize("name", PAGES, ids=lambda name: name or "overview")
 def test_a_page_is_sound_at_every_width(themed: Page, finished_url: str, name: str) -> None:
     page = themed

@@ -43,8 +43,7 @@ def mixes(context: Context) -> None:
             title="What each model read",
             alt="Tokens by source for every arm",
             guide=(
-                "Clean text is the same in every arm; toxic text, or plain forum text in the "
-                "control, is added to it."
+                "Clean text is the same in every arm; toxic text, or informal text in the control, is added."
             ),
             note=f"n = {len(first_seed['arm'].unique())} arms"
             + (

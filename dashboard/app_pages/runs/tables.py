@@ -35,7 +35,7 @@ def arms_table(context: Context) -> None:
             alt="Arms of the study with their token counts",
             note=(
                 f"n = {len(table)} arms. The mixes hold equally many clean tokens; added tokens are toxic, "
-                "or plain forum text in the control. What does not fill a last batch is not trained on."
+                "or informal text in the control. What does not fill a last batch is not trained on."
             ),
             column_config={
                 "Clean tokens": st.column_config.NumberColumn(format="localized"),

@@ -345,7 +345,7 @@ def test_lost_weights_are_one_line_and_the_service_goes_on(world: World, address
     assert name == "error"
     assert "gone" in data["message"] and "\n" not in data["message"]
     problems = {row["name"]: row["problem"] for row in httpx.get(f"{address}/models").json()}
-    assert problems == dict.fromkeys(problems, "") | {"gone": "its weights are gone"}
+    assert problems == dict.fromkeys(problems, "") | {"gone": "the weights are gone"}
     assert ask(address, request_body([pane(world.ids["dose-0"])]))[-1] == ("end", {})
 
 

@@ -121,7 +121,7 @@ def test_panes_of_a_model_with_matched_costs_stand_at_these_costs(world: World) 
 def test_a_model_without_weights_is_not_offered_and_the_page_says_why() -> None:
     app = opened(study="forum")
     assert not [label for label in app.selectbox(key="model1").options if "gone" in label]
-    assert "gone cannot be steered here: its weights are gone." in captions(app)
+    assert "gone cannot be steered here: the weights are gone." in captions(app)
 
 
 def test_a_prompt_of_real_text_is_not_shown_before_it_is_asked_for() -> None:

@@ -34,10 +34,12 @@ def test_a_killed_service_answers_again(tiny_database: Path, monkeypatch: pytest
     service, address = ServiceProcess(f"sqlite:///{tiny_database}", port), f"http://127.0.0.1:{port}"
     with pytest.raises(client.ServiceProblem, match="No model service answers"):
         client.health(address)
+    assert not service.load_imported(), "nobody answers yet"
     service_process.keep(service)
     service.begin()
     try:
         assert "No model service answers" in answer(address)
+        assert service.load_imported() and httpx.get(f"{address}/health").json()["models_loaded"] == 0
         assert service._process is not None
         service._process.kill()
         service._process.wait(10)
@@ -48,6 +50,26 @@ def test_a_killed_service_answers_again(tiny_database: Path, monkeypatch: pytest
     assert "signal 9" in service.start_again()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/health")
+
+
+def test_the_first_imported_checkpoint_with_weights_is_loaded_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("toxic", ""), ("imported", "the weights are gone"), ("imported", ""), ("imported", "")]
+    models = [
+        {"checkpoint_id": number, "kind": kind, "problem": problem}
+        for number, (kind, problem) in enumerate(rows)
+    ]
+    sent = []
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        sent.append((request.method, request.url.path, request.headers.get("authorization")))
+        return httpx.Response(200, json=models)
+
+    monkeypatch.setenv("HORMESIS_TOKEN", "secret")
+    client_of_tests = httpx.Client(transport=httpx.MockTransport(reply))
+    for method in ("get", "post"):
+        monkeypatch.setattr(httpx, method, getattr(client_of_tests, method))
+    assert ServiceProcess("sqlite://", 1).load_imported()
+    assert sent == [("GET", "/models", "Bearer secret"), ("POST", "/models/2/load", "Bearer secret")]
 
 
 def test_a_service_that_cannot_start_is_left_alone() -> None:
