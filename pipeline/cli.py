@@ -399,7 +399,7 @@ def demo(
     first = next((reference.name for reference in references()), None)
     with dashboard_process(database_url(), port=port, service=None, browser=browser, study=first) as process:
         if hasattr(os, "nice"):  # pages and live steering come before what runs beside them
-            os.nice(10)
+            os.nice(19)
         _run(config, False, begun)
         if wait:
             console.say("the dashboard stays open; Ctrl-C ends it")
