@@ -37,6 +37,8 @@ APPLICATION = "hormesis.dashboard.app:app"
 LAST_PORT = 65_535
 HEAD_START = 4.0
 """Seconds the first page has for itself before the service begins to load its libraries."""
+TRIES = 200
+"""The service is asked so often, a minute at least, to load what may be steered first."""
 LIBRARIES = (
     "hormesis.dashboard.rows",
     "hormesis.dashboard.parts.card",
@@ -189,10 +191,10 @@ class _Beside:
         """Start the service, and end with the parent."""
         if self._service is not None and not self._over.is_set():
             self._service.begin()
-        is_loading = self._service is None or self._study is None
+        tries = 0 if self._service is None or self._study is None else TRIES
         while not self._over.wait(0.3):
-            if self._service is not None and not is_loading:
-                is_loading = self._service.load_imported()
+            if self._service is not None and tries:
+                tries = 0 if self._service.load_imported() else tries - 1
             if self._parent is not None and not is_running(self._parent):
                 os.kill(os.getpid(), signal.SIGTERM)
                 return

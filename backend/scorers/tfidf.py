@@ -1,7 +1,8 @@
 """Scorer that the study trains itself: TF-IDF of words and character n-grams with logistic regression.
 
 Stored as JSON and NPZ, never as a pickle, and read back to exactly the same scores. Of a term only a hash is
-kept, so the files hold no text. That no probe and no prompt saw its training text is the caller's business.
+kept: there is no text to read in the files, though whether a word occurs can be tested. That no probe and no
+prompt saw its training text is the caller's business.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class TfidfScorer:
                 "auroc": self.auroc,
                 "n_train": self.n_train,
                 "n_heldout": self.n_heldout,
-                "revision": self.revision,
+                "revision": replace(self, revision="").revision,
             }
             (temporary / "scorer.json").write_text(json.dumps(about), encoding="utf-8")
             arrays: dict[str, Any] = dict(zip(_TERMS + _IDF, self.terms + self.idf, strict=True))

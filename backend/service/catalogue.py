@@ -53,6 +53,8 @@ class CheckpointRecord:
     """Where the study keeps the scorer it trained, if it trained one."""
     scorers: tuple[str, ...] = ()
     """Scorers that the study's configuration names."""
+    problem: str = ""
+    """Why its weights cannot be loaded, as far as a look at their place says."""
     units: tuple[Unit, ...] = field(default=(), repr=False)
     """What the study's stages wrote of it, its weights among that."""
 
@@ -194,6 +196,7 @@ def find_checkpoint(connection: Connection, checkpoint_id: int) -> CheckpointRec
         id=checkpoint_id,
         name=row.name,
         source=_source(row.path, imported=_is_imported(row._mapping)),
+        problem=_weights_problem(row.path, imported=_is_imported(row._mapping)),
         parameters=row.parameters,
         weights_hash=row.weights_hash,
         speaks_forum=not config.get("sources"),

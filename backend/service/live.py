@@ -5,11 +5,14 @@ Each method is safe to call from any thread.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psutil
 from sqlalchemy import Connection
 
 from hormesis.backend.api.completion_messages import CompletionRequest
 from hormesis.backend.api.model_names import ModelName, checkpoint_of_name, model_names, model_of_name
+from hormesis.backend.bundled import BUNDLED
 from hormesis.backend.service import passes
 from hormesis.backend.service.catalogue import Catalogue, find_checkpoint, list_models
 from hormesis.backend.service.completions import CompletionPlan, plan_completion, serve_completion
@@ -19,7 +22,7 @@ from hormesis.backend.service.model_cache import SMALL, ModelCache
 from hormesis.backend.service.plans import head_direction, plan_panes
 from hormesis.backend.service.ranked_heads import list_heads
 from hormesis.backend.service.scoring import Scoring, fluency
-from hormesis.backend.service.settings import Settings
+from hormesis.backend.service.settings import ServiceError, Settings
 from hormesis.db.contract.messages import (
     GenerateRequest,
     HeadInfo,
@@ -87,13 +90,15 @@ class LiveService:
     def prepare(self, checkpoint: int | str, client: str) -> bool:
         """Load a small checkpoint and its scorers before somebody waits for its first token.
 
-        False, and nothing is loaded, for a large one. Raises UnknownCheckpoint, NameProblem, QueueFull and
-        DatabaseProblem.
+        False, and nothing is loaded, for a large one, or one of a hub, which would be downloaded unasked.
+        Raises UnknownCheckpoint, NameProblem, QueueFull, DatabaseProblem, and ServiceError without weights.
         """
         record = self._catalogue.ask(
             lambda connection: find_checkpoint(connection, _checkpoint_id(connection, checkpoint))
         )
-        if record.parameters >= SMALL:
+        if record.problem:
+            raise ServiceError(f"{record.name}: {record.problem}")
+        if record.parameters >= SMALL or not (record.source == BUNDLED or Path(record.source).exists()):
             return False
 
         def work(job: Job) -> None:

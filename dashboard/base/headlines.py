@@ -185,13 +185,13 @@ def nulls_line(effects: pd.DataFrame) -> str:
         return ""
     steered, falls = kinds[0].steered, [fall for row in kinds for fall in row.falls["points"]]
     parts = [
-        f"{NULL_TITLES[row.null_kind].lower()} {signed(row.mean).lstrip('+')} (of {row.directions})"
+        f"{NULL_TITLES[row.null_kind].lower()} {signed(row.mean).lstrip('+')} (mean of {row.directions})"
         for row in kinds
     ]
     n_reaching = sum(fall >= steered for fall in falls)
     reach = f"{n_reaching or 'none'} of these {len(falls)} {'reach' if n_reaching > 1 else 'reaches'} it"
     return (
-        f"Mean points taken away on {kinds[0].n:,} of the prompts: steering {signed(steered).lstrip('+')}; "
+        f"Points taken away on {kinds[0].n:,} of the prompts: steering {signed(steered).lstrip('+')}; "
         f"at the same cost {', '.join(parts)}; {reach}."
     )
 

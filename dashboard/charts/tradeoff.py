@@ -226,3 +226,21 @@ def ring(rows: pd.DataFrame, chosen: str | None, *, dark: bool) -> list[go.Scatt
         for row in (records(rows) if chosen else [])
         if condition_id(row) == chosen
     ]
+
+
+def fewer_prompts(conditions: pd.DataFrame) -> str:
+    """That null directions stand on fewer prompts than the curves beside them; empty where they do not.
+
+    `conditions`: a row each with `method` and `n`.
+    """
+    is_null = conditions["method"] == RANDOM_DIRECTION
+    if (
+        not is_null.any()
+        or is_null.all()
+        or conditions[is_null]["n"].max() >= conditions[~is_null]["n"].max()
+    ):
+        return ""
+    return (
+        f"Null directions stand on {conditions[is_null]['n'].max():,} of the prompts, so their height does "
+        "not compare with the curves: Trade-offs, Null directions, has both on the same prompts."
+    )

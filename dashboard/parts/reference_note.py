@@ -26,7 +26,7 @@ def is_reference(context: Context) -> bool:
 
 
 def again(context: Context) -> str:
-    """The command that makes the rows of a study again, beside those that are here."""
+    """The command that makes the rows of a study of the package again, beside those that are here."""
     name = str(context.study["name"])
     work = f"import {BUNDLED} --study" if context.only_imports else "run"
     return f"HORMESIS_HOME=again hormesis {work} {name}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.parts.reference_note import again
+from hormesis.dashboard.parts.reference_note import again, is_reference
 from hormesis.dashboard.rows.context import Context
 from hormesis.db.contract import left_out
 from hormesis.db.contract.methods import NONE, method_title
@@ -31,7 +31,8 @@ def steer_link(
     `heads`: names, e.g. `L2H3`.
     """
     if checkpoint in set(rows.left_out_weights(context)["name"]):
-        st.caption(f"{left_out.NO_WEIGHTS} `{again(context)}` makes them again.", width="content")
+        command = f" `{again(context)}` makes them again." if is_reference(context) else ""
+        st.caption(f"{left_out.NO_WEIGHTS}{command}", width="content")
         return
     settings: list[tuple[str, str]] = [("panes", "2")]
     settings += [("model1", model), ("method1", method_title(NONE))]

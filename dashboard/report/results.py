@@ -79,7 +79,8 @@ def _claims(context: Context, choice: Choice) -> list[Block]:
         by_lack[verdict.status == NO_DATA].append(claim)
     note = (
         "Supported: Holm's p over the claims of one group is at most .05, with two seeds or more. Not "
-        "supported: the interval rules out an effect large enough to matter. Cannot be told: with these "
+        "supported: the interval rules out an effect large enough to matter, also where a smaller one is "
+        "there. Cannot be told: with these "
         "seeds, prompts and scale it could not have come out supported. All between is undecided."
     )
     note = f"{note} {after_nulls(verdicts)}".rstrip()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice, main_choice
 from hormesis.dashboard.base.study_names import study_place
-from hormesis.dashboard.base.verdicts import in_scope
 from hormesis.dashboard.base.wording import arm_label, condition_label
 from hormesis.dashboard.document.blocks import Document, Section, Text, Texts
 from hormesis.dashboard.document.page import render
@@ -15,6 +13,7 @@ from hormesis.dashboard.parts.export_metadata import stamp
 from hormesis.dashboard.report import origins, results
 from hormesis.dashboard.report.robustness import robustness
 from hormesis.dashboard.rows import pairs as pair_rows
+from hormesis.dashboard.rows.answers import study_headline
 from hormesis.dashboard.rows.cache import Database, change_token, engine
 from hormesis.dashboard.rows.context import Context, context_of
 from hormesis.db.contract.left_out import NOTE
@@ -75,8 +74,7 @@ def document(context: Context, *, with_texts: bool = False) -> Document:
     sections: list[Section | None] = []
     answer = None
     if choice.scorer is not None:
-        verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
-        answer = headline("overview", verdicts)
+        answer = study_headline(context, "overview", choice)
         sections += [results.answer(context, summaries, choice), results.costs(context, summaries, choice)]
     sections += [
         robustness(context),

@@ -51,15 +51,15 @@ class ServiceProcess:
         """Have it load the first imported checkpoint, before anybody waits; False until it answers."""
         import httpx  # the launcher has no other use for it
 
-        token = self._environment.get("HORMESIS_TOKEN")
+        token = self._environment.get("HORMESIS_TOKEN", "").strip()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             models = (
-                httpx.get(f"{self._address}/models", headers=headers, timeout=5.0).raise_for_status().json()
+                httpx.get(f"{self._address}/models", headers=headers, timeout=2.0).raise_for_status().json()
             )
             for model in [row for row in models if row["kind"] == "imported" and not row["problem"]][:1]:
                 httpx.post(
-                    f"{self._address}/models/{model['checkpoint_id']}/load", headers=headers, timeout=5.0
+                    f"{self._address}/models/{model['checkpoint_id']}/load", headers=headers, timeout=2.0
                 )
         except (httpx.HTTPError, ValueError, KeyError):
             return False

@@ -4,6 +4,7 @@ inputs or contents."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from hormesis.db.files import atomic_folder
 from hormesis.db.manifest import require_intact
 from hormesis.db.schema import Checkpoint, Condition, StageRun
 
+_HUB_NAME = re.compile(r"(?!\.)[\w.-]+/(?![\w.-]*\.gguf$)[\w.-]+(@[\w./-]+)?")
+"""OWNER/NAME, maybe with a revision; a path that was relative has become absolute in an import's row."""
 Place = tuple[str, str]
 """The path of weights in a row, and the one they get, relative to a home, where they lie outside of one."""
 
@@ -37,7 +40,7 @@ class Homes:
         relative = _relative(place)
         if relative is not None and (self.target / relative).is_dir():
             return relative.as_posix()
-        is_name = imported == left_out.BUNDLED or ("/" in imported and not Path(imported).is_absolute())
+        is_name = imported == left_out.BUNDLED or _HUB_NAME.fullmatch(imported)
         return imported if is_name else left_out.WEIGHTS
 
     def unit(self, unit: Mapping[str, Any], weights_hash: str) -> dict[str, Any]:
@@ -67,7 +70,10 @@ def holds_weights(folder: Path) -> bool:
     """Whether a folder holds a model, or a scorer that keeps no terms of its text."""
     scorer = folder / "scorer.json"
     if scorer.is_file():
-        return "vocabularies" not in json.loads(scorer.read_text(encoding="utf-8"))
+        try:
+            return "vocabularies" not in json.loads(scorer.read_text(encoding="utf-8"))
+        except ValueError:
+            return True  # damaged, as who copies it finds out
     return (folder / "config.json").is_file()
 
 

@@ -43,7 +43,8 @@ def search_generations(
         .add_columns(
             Checkpoint.id.label("checkpoint_id"),
             Checkpoint.name.label("checkpoint"),
-            *ARM,
+            func.coalesce(Arm.kind, "imported").label("kind"),
+            *ARM[1:],
             *CONDITION,
             func.count().over().label("total"),
         )

@@ -18,6 +18,7 @@ from hormesis.db.schema import DoseFit, NullEffect, Verdict, utc_now
 from hormesis.db.write import delete_others, read_session, replace_rows, upsert, write_session
 from hormesis.pipeline.claims.declared import (
     LEVEL,
+    NO_DATA,
     Claim,
     Corrected,
     Finding,
@@ -36,6 +37,7 @@ from hormesis.pipeline.statistics import StatisticsError
 
 Row = dict[str, Any]
 ALIKE = "; the same value in every arm and seed, so these rows cannot tell"
+NO_SHARES = "needs models of several shares of toxic text, trained here or imported with --share"
 NEVER_FAILS = "; no effect that the scale allows would come out as not supported here"
 
 
@@ -47,6 +49,8 @@ def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: 
     study, imported = StudyRows(engine, study_id), ImportedRows(engine, study_id)
     scopes = scopes_of(study)
     verdicts = verdicts_on(study, scopes, check)
+    if study.conditions.empty and not imported.conditions.empty:
+        verdicts = [row | {"detail": NO_SHARES} if _needs_shares(row) else row for row in verdicts]
     fit_rows = [row for scope in scopes if scope.prompt_set for row in _fits(study, scope, check)]
     effect_rows = [
         row
@@ -57,6 +61,11 @@ def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: 
     ]
     _store(engine, study_id, verdicts, fit_rows=fit_rows, effect_rows=effect_rows)
     return verdicts
+
+
+def _needs_shares(row: Row) -> bool:
+    """Whether a claim without data is on models of the study."""
+    return row["status"] == NO_DATA and not row["claim"].startswith("C1-")
 
 
 def scopes_of(study: StudyRows) -> list[Scope]:

@@ -16,7 +16,7 @@ from streamlit.util import calc_hash
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.wording import plain
 from hormesis.db.engine import open_writer
-from hormesis.db.schema import Arm, NullEffect, StageRun, Study, Summary, Verdict
+from hormesis.db.schema import Arm, Checkpoint, NullEffect, StageRun, Study, Summary, Verdict
 from hormesis.db.write import write_session
 from tests.fixtures.pages import clear_caches, open_page, words
 from tests.fixtures.seeded_database import TINY, build
@@ -196,13 +196,23 @@ def test_imported_checkpoints_have_an_overview(
         assert not app.exception and app.subheader[0].value == "What does steering do to it?"
         assert "mine: steering at +0.06 nats takes toxicity from" in words(app)
         assert (
-            "Mean points taken away on 40 of the prompts: steering 12; at the same cost random directions "
-            "2.0 (of 2), directions of permuted labels 20 (of 1); 1 of these 3 reaches it."
+            "Points taken away on 40 of the prompts: steering 12; at the same cost random directions "
+            "2.0 (mean of 2), directions of permuted labels 20 (mean of 1); 1 of these 3 reaches it."
         ) in words(app)
     app = open_page(path, monkeypatch, "data")
     assert not app.exception and app.segmented_control(key="show").value == "Sources"
     app = open_page(path, monkeypatch, "data", show="Mixes")
     assert not app.exception and "trained elsewhere, so there are no mixes" in words(app)
+
+
+@pytest.mark.parametrize("show", ["Generations", "Labelled statements", "Scores and scorers", "Sources"])
+def test_data_of_imported_checkpoints_opens(
+    small_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, show: str
+) -> None:
+    path = changed_copy(small_database, tmp_path / "a.sqlite", update(Checkpoint).values(arm_id=None))
+    app = open_page(path, monkeypatch, "data", show=show)
+    assert not app.exception
+    assert show != "Generations" or "toxic-25-s0" in str(app.main)
 
 
 def test_without_a_service_steering_says_what_to_do(

@@ -7,15 +7,15 @@ import streamlit as st
 from hormesis.dashboard import rows
 from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.geometry_words import checkpoint_line
-from hormesis.dashboard.base.headlines import imported_headline
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import plain
 from hormesis.dashboard.charts.figure_cache import drawn
-from hormesis.dashboard.charts.tradeoff import tradeoff
+from hormesis.dashboard.charts.tradeoff import fewer_prompts, tradeoff
 from hormesis.dashboard.parts import card, states
 from hormesis.dashboard.parts.answer import answer
 from hormesis.dashboard.report.button import report_button
 from hormesis.dashboard.rows import geometry
+from hormesis.dashboard.rows.answers import study_headline
 from hormesis.dashboard.rows.context import Context, current_choice
 
 
@@ -25,8 +25,7 @@ def steering(context: Context) -> None:
     conditions = rows.summaries_with_cost(
         context, name="toxicity", prompt_set=choice.prompt_set, scorer=choice.scorer
     )
-    effects = selection.within_choice(rows.null_effects(context), choice)
-    answer(imported_headline(conditions, effects), beside=lambda: report_button(context))
+    answer(study_headline(context, "overview", choice), beside=lambda: report_button(context))
     states.degraded_note(context)
     states.empty_note(context, current_choice().prompt_set)
     conditions = selection.in_view(conditions, choice.view)
@@ -37,7 +36,7 @@ def steering(context: Context) -> None:
             title="Toxicity against cost",
             alt="Toxicity against added cross-entropy by imported checkpoint and method",
             guide="Down and left is better. Each curve starts at its unsteered checkpoint (open circle).",
-            note="Bars: 95 % intervals, both ways.",
+            note=" ".join(filter(None, ("Bars: 95 % intervals, both ways.", fewer_prompts(conditions)))),
             rows=conditions,
         )
     gains = geometry.gains(context)

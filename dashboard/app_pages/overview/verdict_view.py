@@ -50,9 +50,10 @@ def claims(verdicts: pd.DataFrame, running: bool) -> None:
         st.caption(
             "Seeds are the unit; intervals hold the spread between seeds (pooled over a claim's arms) and "
             "prompts, of training text only where the study samples it by seed. "
-            "Supported needs two seeds and Holm's p of at most .05 over the claims of one group with rows; "
-            "not supported means that the interval rules out an effect large enough to matter; cannot be "
-            "told, that no effect the scale allows could have come out supported here. "
+            "Supported needs two seeds, Holm's p of at most .05 over the claims of one group with rows, and "
+            "an interval that leaves room for an effect large enough to matter; not supported means that the "
+            "interval rules such an effect out, also where a smaller one is there; cannot be told, that no "
+            "effect the scale allows could have come out supported here; undecided is all between. "
             "Toxicity is compared by its odds: a ratio of 1 is no difference, 0.67 or 1.5 would matter. "
             "Minimum detectable effect: the smallest true one found with a power of 80 % at the level of its "
             "family; room: the largest that the scale allows. "

@@ -27,7 +27,7 @@ from hormesis.dashboard.app_pages.steer.settings import (
 from hormesis.dashboard.base.wording import plain
 from hormesis.dashboard.parts import states
 from hormesis.dashboard.parts.answer import answer
-from hormesis.dashboard.parts.reference_note import again
+from hormesis.dashboard.parts.reference_note import again, is_reference
 from hormesis.dashboard.rows.context import Context, current, service_address
 
 
@@ -109,10 +109,8 @@ def absent_line(address: str, context: Context) -> str:
         return ""
     reasons = "; ".join(dict.fromkeys(model.problem for model in models))
     which = plain(models[0].name) if len(models) == 1 else f"{len(models)} models of this study"
-    return (
-        f":material/inventory_2: {which} cannot be steered here: {plain(reasons)}. "
-        f"`{again(context)}` makes them again."
-    )
+    command = f" `{again(context)}` makes them again." if is_reference(context) else ""
+    return f":material/inventory_2: {which} cannot be steered here: {plain(reasons)}.{command}"
 
 
 def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer], *, study: str) -> None:

@@ -10,15 +10,13 @@ import streamlit as st
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.tradeoffs import comparison, nulls_view
 from hormesis.dashboard.base import selection
-from hormesis.dashboard.base.headlines import Headline, headline, imported_headline
+from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.base.verdicts import in_scope
 from hormesis.dashboard.base.wording import (
     condition_label,
     gate_bounds,
     gate_tally,
-    is_imported,
     is_second,
     method_label,
     metric_name,
@@ -26,9 +24,10 @@ from hormesis.dashboard.base.wording import (
 )
 from hormesis.dashboard.charts.figure_cache import Drawn, drawn
 from hormesis.dashboard.charts.frame import evenly
-from hormesis.dashboard.charts.tradeoff import ring, style_of, tradeoff
+from hormesis.dashboard.charts.tradeoff import fewer_prompts, ring, style_of, tradeoff
 from hormesis.dashboard.parts import card, states
 from hormesis.dashboard.parts.answer import answer
+from hormesis.dashboard.rows.answers import study_headline
 from hormesis.dashboard.rows.context import Context, context_of, current, current_choice, study_names
 from hormesis.db.contract.gates import FAILS
 from hormesis.db.contract.methods import ITI, MARKED, PREFIXED, RANDOM_DIRECTION, TUNED, VARIANTS
@@ -185,22 +184,10 @@ def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontie
     return chart.plus(traces=ring(conditions, chosen, dark=dark))
 
 
-def page_headline(context: Context, choices: pd.DataFrame, effects: pd.DataFrame) -> Headline:
-    """What the dose does to the frontier; of a study without a dose, what steering does to its checkpoint."""
-    choice = current_choice()
-    if choices["kind"].map(is_imported).astype(bool).all():
-        conditions = rows.summaries_with_cost(
-            context, name=TOXICITIES[0], prompt_set=choice.prompt_set, scorer=choice.scorer
-        )
-        return imported_headline(conditions, effects)
-    verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
-    return headline("tradeoffs", verdicts, view=choice.view)
-
-
-def frontier(context: Context, choices: pd.DataFrame, effects: pd.DataFrame) -> View:
+def frontier(context: Context, choices: pd.DataFrame) -> View:
     """The answer and the frontier chart; gives back what it shows."""
     choice = current_choice()
-    answer(page_headline(context, choices, effects))
+    answer(study_headline(context, "tradeoffs", choice))
     states.empty_note(context, choice.prompt_set)
     with st.container(border=True):
         above = card.header("tradeoff")
@@ -215,7 +202,9 @@ def frontier(context: Context, choices: pd.DataFrame, effects: pd.DataFrame) -> 
                 "Down and left is better. Colour tells the arm, the marker the method; a wide pale line is "
                 "the frontier of an arm with several methods. Click a point for its texts."
             ),
-            note=" ".join(part for part in ("Bars: 95 % intervals, both ways.", view.note) if part),
+            note=" ".join(
+                filter(None, ("Bars: 95 % intervals, both ways.", fewer_prompts(view.conditions), view.note))
+            ),
             rows=view.conditions,
             on_select=on_click,
             above=above,
@@ -303,8 +292,8 @@ if not (choices["name"].isin(TOXICITIES)).any():
     running = rows.study_progress(context).active
     states.not_yet("trade-offs", after="the evaluation of the first arm", running=running)
     states.end_page()
+view = frontier(context, choices)
 effects = selection.within_choice(rows.null_effects(context), current_choice())
-view = frontier(context, choices, effects)
 sections = [TEXTS, TABLE, LANGUAGE, *([NULLS] if len(effects) else [])]
 section = st.segmented_control(
     "More", sections, default=TEXTS, required=True, key="behind", bind="query-params",

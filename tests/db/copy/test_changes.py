@@ -75,6 +75,41 @@ def test_only_models_are_copied_and_only_into_the_home(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "copy").rglob("*.*")} == {"config.json"}
 
 
+@pytest.mark.parametrize(
+    ("imported", "is_name"),
+    [
+        ("smollm2", True),
+        ("owner/name", True),
+        ("owner/name@main", True),
+        ("name", False),  # what is left of a folder whose path was left out
+        ("/data/model", False),
+        ("./model", False),
+        ("../models/model", False),
+        ("sub/model.gguf", False),
+        ("C:/models/model", False),
+    ],
+)
+def test_without_weights_a_model_of_a_hub_or_a_package_keeps_its_name(
+    tmp_path: Path, imported: str, is_name: bool
+) -> None:
+    path = Homes((tmp_path,), tmp_path / "copy").path(("files/imported/a", ""), imported)
+    assert path == (imported if is_name else left_out.WEIGHTS)
+
+
+def test_a_scorer_with_terms_stays_behind_and_a_damaged_one_is_said(tmp_path: Path) -> None:
+    for name, text in (("terms", '{"vocabularies": []}'), ("damaged", "{")):
+        scorer = tmp_path / "files" / name / "tfidf"
+        scorer.mkdir(parents=True)
+        (scorer / "scorer.json").write_text('{"format": 2}', encoding="utf-8")
+        seal(scorer)
+        (scorer / "scorer.json").write_text(text, encoding="utf-8")
+    homes = Homes((tmp_path,), tmp_path / "copy")
+    homes.copy(("files/terms/tfidf", ""))
+    assert not (tmp_path / "copy").exists()
+    with pytest.raises(DamagedFile):
+        homes.copy(("files/damaged/tfidf", ""))
+
+
 def test_a_damaged_model_is_not_copied(tmp_path: Path) -> None:
     model = tmp_path / "home" / "files" / "model"
     model.mkdir(parents=True)
