@@ -15,6 +15,7 @@ from streamlit.util import calc_hash
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.wording import plain
+from hormesis.dashboard.report.study import document, open_study
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import Arm, Checkpoint, NullEffect, StageRun, Study, Summary, Verdict
 from hormesis.db.write import write_session
@@ -199,6 +200,9 @@ def test_imported_checkpoints_have_an_overview(
             "Points taken away on 40 of the prompts: steering 12; at the same cost random directions "
             "2.0 (mean of 2), directions of permuted labels 20 (mean of 1); 1 of these 3 reaches it."
         ) in words(app)
+        assert "Null directions stand on" not in words(app), "on as many prompts here"
+    report = document(open_study(f"sqlite:///{path}", "seeded test data"))
+    assert report.answer.startswith("mine: steering at +0.06 nats takes toxicity from")
     app = open_page(path, monkeypatch, "data")
     assert not app.exception and app.segmented_control(key="show").value == "Sources"
     app = open_page(path, monkeypatch, "data", show="Mixes")

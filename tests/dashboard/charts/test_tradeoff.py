@@ -7,7 +7,14 @@ import pytest
 
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.charts.nulls import null_note, null_points, null_table
-from hormesis.dashboard.charts.tradeoff import arm_frontier, condition_id, ring, style_of, tradeoff
+from hormesis.dashboard.charts.tradeoff import (
+    arm_frontier,
+    condition_id,
+    fewer_prompts,
+    ring,
+    style_of,
+    tradeoff,
+)
 from hormesis.db.contract.methods import NULL_STEMS, NULL_TITLES
 
 
@@ -105,3 +112,9 @@ def test_null_directions_are_points_and_from_19_on_have_a_percentile(count: int)
     assert ("have no 95th percentile" in null_note(effects)) == (count < 19) and "n = 64" in null_note(
         effects
     )
+
+
+def test_null_directions_on_fewer_prompts_are_said() -> None:
+    rows = pd.DataFrame({"method": ["none", "iti", "random-direction"], "n": [200, 200, 64]})
+    assert fewer_prompts(rows).startswith("Null directions stand on 64 of the prompts")
+    assert fewer_prompts(rows.assign(n=200)) == "" == fewer_prompts(rows[:2]) == fewer_prompts(rows[2:])
