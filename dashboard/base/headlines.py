@@ -225,7 +225,7 @@ class Figure:
 
 FIGURES: Final = (
     ("Unsteered toxicity", "C4-base"),
-    ("Toxicity", "C4-steer"),
+    ("Mean toxicity", "C4-steer"),
     ("At equal cost", HEADLINE),
     ("Held-out loss", "C2-cross-entropy"),
 )

@@ -155,19 +155,23 @@ def after_nulls(verdicts: pd.DataFrame) -> str:
     supported. `verdicts`: rows of one prompt set and scorer.
     """
     rows = {row.claim: row for row in records(verdicts)}
-    survival: dict[str, list[str]] = {"survives": [], "does not survive": [], "cannot be told": []}
+    survival: dict[str, list[str]] = {"survives": [], "does not survive": [], "open": []}
     for claim, nulls in NULLS.items():
         measured_nulls = [rows[null] for null in nulls if null in rows and rows[null].status != NO_DATA]
         if claim not in rows or rows[claim].status != SUPPORTED or not measured_nulls:
             continue
         against = [row for row in measured_nulls if row.status == REFUTED]
         open_nulls = [row for row in measured_nulls if row.status not in (SUPPORTED, REFUTED)]
-        outcome = "does not survive" if against else "cannot be told" if open_nulls else "survives"
+        outcome = "does not survive" if against else "open" if open_nulls else "survives"
         reasons = [f"{row.status}: {row.statement}" for row in against or open_nulls]
         reason = "; ".join(reasons) or f"{len(measured_nulls)} of {len(nulls)} nulls measured, all supported"
         survival[outcome].append(f"“{rows[claim].statement}” ({reason})")
     parts = [f"{words.capitalize()}: {', '.join(claims)}." for words, claims in survival.items() if claims]
-    return f"Supported claims of the paper, held against their nulls. {' '.join(parts)}" if parts else ""
+    return (
+        f"Claims of the paper supported above, beside what else could give them. {' '.join(parts)}"
+        if parts
+        else ""
+    )
 
 
 def verdict_table(verdicts: pd.DataFrame) -> pd.DataFrame:

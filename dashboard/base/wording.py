@@ -212,9 +212,12 @@ def gate_tally(conditions: pd.DataFrame, *, hidden: bool = False) -> str:
     gates = [text.partition(f"{FAILS}: ")[2].partition(";")[0].split(", ") for text in conditions["gates"]]
     by_gate = Counter(name for names in gates for name in names if name)
     reasons = ", ".join(f"{name} {count}" for name, count in by_gate.most_common())
+    failing = int(counts.get(FAILS, 0))
+    is_hidden = " and is hidden" if failing == 1 else " and are hidden"
     return (
         f"Gates ({', '.join(GATES)}): of {total} conditions {counts.get(PASSES, 0)} pass all, "
-        f"{counts.get(FAILS, 0)} fail{' and are hidden' if hidden else ''}"
+        f"{failing} {'fails' if failing == 1 else 'fail'}"
+        f"{is_hidden if hidden else ''}"
         f"{f' ({reasons})' if reasons else ''}, {counts.get(CANNOT_TELL, 0)} cannot be told."
     )
 

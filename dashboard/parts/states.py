@@ -112,7 +112,7 @@ def content_note() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="content_note"):
         st.caption(
-            ":material/visibility_off: Some texts were written by models trained on toxic text; they are "
+            ":material/visibility_off: Some texts of models and data sets here are toxic; they are "
             "blurred until you click them.",
             width="content",
         )

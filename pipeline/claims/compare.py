@@ -91,7 +91,7 @@ def changes(after: ValuesByArm, before: ValuesByArm, *, scale: Scale, sign: int)
 def mean_of(change: Changes, pool: Changes | None = None) -> Comparison | Missing:
     """The mean over arms against none, each weighing the same; `pool`: arms that give the spread of seeds."""
     if not change.means:
-        return Missing("needs both conditions in one arm")
+        return Missing("needs steered and unsteered texts, or what else is compared, of one arm")
     weights = [1 / len(change.means)] * len(change.means)
     pooled = list((pool or change).means.values())
     mean = contrast(list(change.means.values()), weights, pool=pooled)

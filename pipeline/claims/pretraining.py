@@ -37,6 +37,10 @@ def _loss(study: StudyRows, scope: Scope) -> Outcome:
     )  # fmt: skip
 
 
+TASKS = {"blimp": "BLiMP", "minimal_pairs": "minimal pairs", "mcq%": "multiple-choice questions"}
+"""Tasks of capability in words, by SQL pattern."""
+
+
 def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
     def test(study: StudyRows, scope: Scope) -> Outcome:
         """Accuracy on the first of `tasks` (SQL patterns) with rows; the largest share less none."""
@@ -45,7 +49,8 @@ def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
             if accuracy_by_arm:
                 break
         else:
-            return Missing(f"needs capability rows: {', '.join(tasks).replace('%', '*')}")
+            names = [TASKS.get(task, task) for task in tasks]
+            return Missing(f"needs capability on {' or '.join(names)}")
         pair = largest_and_none(accuracy_by_arm)
         if isinstance(pair, Missing):
             return pair

@@ -187,7 +187,9 @@ def _slung(study: StudyRows, scope: Scope) -> Outcome:
     scores_by_arm = study.grids("none", scope.prompt_set, scope.scorer)
     shares = sorted(s for kind, s in scores_by_arm if kind == "slung" and (TOXIC, s) in scores_by_arm)
     if not shares:
-        return Missing("needs a slung arm and the toxic arm of the same share")
+        return Missing(
+            "needs an arm whose loss on toxic text is masked (SLUNG) and the toxic arm of the same share"
+        )
     share = min(shares, key=lambda share: (abs(share - 0.1), share))
     pair = Pair(("slung", share), (TOXIC, share))
     effect = against(scores_by_arm, *pair, scale=ODDS, sign=-1)

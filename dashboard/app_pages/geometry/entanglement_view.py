@@ -75,7 +75,8 @@ def by_arm(context: Context) -> None:
             ),
             note=(
                 f"n = {n_values:,} of {len(entanglement):,} heads "
-                f"({int(entanglement['n'].max()):,} statements each); the others are too noisy for an angle."
+                f"({int(entanglement['n'].max()):,} statements each)"
+                + ("." if n_values == len(entanglement) else "; the others are too noisy for an angle.")
             ),
             rows=entanglement.drop(columns=["id", "checkpoint_id", "probe_set_id"]),
             on_select=lambda: controls.clicked("entangled"),

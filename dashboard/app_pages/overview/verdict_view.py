@@ -74,7 +74,7 @@ def _waiting(rows: pd.DataFrame, running: bool) -> None:
         for row in records(rows):
             st.markdown(f"- {row.statement}: :gray[{row.detail}]")
         if not running:
-            st.caption("The study as it is configured brings no rows for these; other parts of it would.")
+            st.caption("This study was not set up to measure these; its study file says what it measures.")
 
 
 def _test_of(verdicts: pd.DataFrame) -> None:

@@ -178,9 +178,10 @@ def show(context: Context, conditions: pd.DataFrame, choice: Choice) -> None:
         )
     ]
     show_texts(items, key="pairs", columns=2)
+    prompt_words = "" if len(rows.left_out_texts(context)) else "; the paler words are the prompt"
     st.caption(
         f"{plain(compared.checkpoint)}, prompts {(page - 1) * PER_PAGE + 1} to "
-        f"{min(page * PER_PAGE, total)} of {total:,}; the paler words are the prompt. "
+        f"{min(page * PER_PAGE, total)} of {total:,}{prompt_words}. "
         f"Points are 100 × the score; above {points(TOXIC)} "
         "counts as toxic."
     )

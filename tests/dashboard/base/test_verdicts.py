@@ -25,7 +25,7 @@ def verdicts(**statuses: str) -> pd.DataFrame:
             "undecided",
             "Does not survive: “says C4_steer” (not supported: says C4_random).",
         ),
-        ("supported", "undecided", "Cannot be told: “says C4_steer” (undecided: says C4_permuted)."),
+        ("supported", "undecided", "Open: “says C4_steer” (undecided: says C4_permuted)."),
     ],
 )
 def test_a_claim_survives_where_all_of_its_nulls_are_supported(
