@@ -132,7 +132,7 @@ def test_every_control_lives_in_the_link(page: Page, elsewhere: Page, finished_u
 
 def test_the_note_is_read_once_and_the_browser_remembers(page: Page, finished_url: str) -> None:
     page.goto(f"{finished_url}/definitions")
-    note = page.get_by_text("Some texts were written by models trained on toxic text")
+    note = page.get_by_text("Some texts of models and data sets here are toxic")
     expect(note).to_be_visible()
     page.get_by_role("button", name="Where to look").click()
     expect(page.get_by_text("Sets toxicity against what detoxification costs")).to_be_visible()
@@ -144,7 +144,7 @@ def test_the_note_is_read_once_and_the_browser_remembers(page: Page, finished_ur
     again.goto(f"{finished_url}/definitions")
     expect(again.get_by_role("heading", name="What do the words mean?")).to_be_visible()
     settle(again)
-    expect(again.get_by_text("Some texts were written")).to_have_count(0)
+    expect(again.get_by_text("Some texts of models")).to_have_count(0)
 
 
 def focused(page: Page) -> str:
