@@ -183,6 +183,7 @@ def test_an_earlier_run_opens_again_with_its_controls(page: Page, live: Live) ->
     generate(page)
     assert texts(panes_of(page, 2, "done")) != first
     page.get_by_text("Runs of this session (2)").click()
+    settle(page)  # a click on what is just being drawn is lost
     page.locator(".st-key-open_run_1 button").click()
     assert texts(panes_of(page, 1, "done")) == first
     expect(open_menu(page, "Sampling").get_by_role("spinbutton", name="Sampling seed")).to_have_value("0")

@@ -358,8 +358,8 @@ def test_a_checkpoint_is_loaded_before_its_first_request(world: World) -> None:
         loaded = [row["name"] for row in httpx.get(f"{address}/models").json() if row["loaded"]]
         assert loaded == ["dose-10"]
         assert httpx.post(f"{address}/models/nowhere/load").status_code == 404
-        gone = httpx.post(f"{address}/models/gone/load")
-        assert gone.status_code == 422 and gone.json() == {"message": "gone: the weights are gone"}
+        refusal = httpx.post(f"{address}/models/gone/load")
+        assert refusal.status_code == 422 and refusal.json() == {"message": "gone: the weights are gone"}
 
 
 def test_stopping_the_service_ends_a_running_stream(world: World) -> None:
