@@ -55,8 +55,8 @@ def parsed_once() -> Iterator[None]:
                 setattr(gguf, name, function)
 
 
-def read_gguf(path: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
-    """Load the model with its weights unpacked to `dtype`. Returns it and the loader's report on missing
+def read_gguf(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Load the model with its weights unpacked to bfloat16. Returns it and the loader's report on missing
     keys.
 
     The quantised blocks are unpacked, so every projection is a plain linear layer that can be hooked, folded
@@ -75,7 +75,7 @@ def read_gguf(path: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
         path.parent,
         gguf_file=path.name,
-        dtype=dtype,
+        dtype=torch.bfloat16,
         quantization_config=transformers.GgufConfig(dequantize=True),
         output_loading_info=True,
         trust_remote_code=False,

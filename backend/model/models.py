@@ -210,7 +210,7 @@ def _auto_class(config: Any, architectures: list[str]) -> Any:
 def _load_gguf(path: Path, dtype: DTypeName) -> tuple[Any, Any, dict[str, Any]]:
     with parsed_once():
         # Rounded as an import stores it, so that the same model is steered whichever of the two is read.
-        model, report = read_gguf(path, torch.bfloat16)
+        model, report = read_gguf(path)
         tokenizer = _tokenizer(path.name, path.parent, gguf_file=path.name)
         return model.to(_dtype(dtype, torch.bfloat16)), tokenizer, report
 
