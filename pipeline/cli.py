@@ -398,7 +398,11 @@ def demo(
     copy_references(database_url())
     first = next((reference.name for reference in references()), None)
     with dashboard_process(database_url(), port=port, service=None, browser=browser, study=first) as process:
-        if hasattr(os, "nice"):  # pages and live steering come before what runs beside them
+        # Pages and live steering come before what runs beside them.
+        if first is not None:
+            console.say("the study beside begins once a model can be steered")
+        process.wait_until_loaded()
+        if hasattr(os, "nice"):
             os.nice(19)
         _run(config, False, begun)
         if wait:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from hormesis.backend.bundled import BUNDLED
+from hormesis.backend.bundled import BUNDLED, unpacked_folder
 from hormesis.backend.hub import HubError, absent_models, hub_folder, is_hub_name, split_revision
 from hormesis.backend.model.gguf import bundled_file, parsed_once, read_gguf
 from hormesis.backend.model.loaded import LoadedModel
@@ -23,6 +23,7 @@ from hormesis.backend.model.sites import ModelError, find_sites
 from hormesis.backend.model.soundness import require_sound
 from hormesis.backend.model.verify import prove
 from hormesis.db.contract.left_out import is_left_out
+from hormesis.db.manifest import is_intact
 
 DTypeName = Literal["auto", "float32", "bfloat16"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -84,7 +85,11 @@ def load_model(source: str | Path, *, dtype: DTypeName = "auto", check: bool = T
         if path.suffix != ".gguf":
             raise ModelError(f"{path.name} is not a model: give a folder, a .gguf file or a hub name")
         files: tuple[Path, ...] = (path,)
-        pieces = _quietly(path.name, _load_gguf, path, dtype)
+        unpacked = unpacked_folder(path)
+        if str(source) == BUNDLED and is_intact(unpacked):
+            pieces = _quietly(path.name, _load_folder, unpacked, path.name, dtype)
+        else:
+            pieces = _quietly(path.name, _load_gguf, path, dtype)
     else:
         folder = path if path.is_dir() else _download(source)
         files = _weight_files(folder, str(source))

@@ -5,8 +5,6 @@ Knows the command line of the service, no page. One for each dashboard; none whe
 
 from __future__ import annotations
 
-import contextlib
-import os
 import subprocess
 import sys
 import threading
@@ -34,35 +32,37 @@ class ServiceProcess:
         self._quick_ends = 0
         self._sentence = ""
         self._is_over = False
+        self._is_loading = False
 
     def begin(self) -> None:
-        """Start it, at low priority so a study keeps its speed."""
+        """Start it."""
         with self._lock:
             self._begin()
 
     def _begin(self) -> None:
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, env=self._environment)
         self._began = time.monotonic()
-        if hasattr(os, "setpriority"):
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, 5)
 
-    def load_imported(self) -> bool:
-        """Have it load the first imported checkpoint, before anybody waits; False until it answers."""
+    def has_loaded(self) -> bool:
+        """Whether its first imported checkpoint is in memory, or it has none; asks for it once.
+
+        False until the service answers.
+        """
         import httpx  # the launcher has no other use for it
 
         token = self._environment.get("HORMESIS_TOKEN", "").strip()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        try:
-            models = (
-                httpx.get(f"{self._address}/models", headers=headers, timeout=2.0).raise_for_status().json()
-            )
-            for model in [row for row in models if row["kind"] == "imported" and not row["problem"]][:1]:
-                httpx.post(
-                    f"{self._address}/models/{model['checkpoint_id']}/load", headers=headers, timeout=2.0
-                )
-        except (httpx.HTTPError, ValueError, KeyError):
-            return False
+        with httpx.Client(base_url=self._address, headers=headers, timeout=2.0) as client:
+            try:
+                models = client.get("/models").raise_for_status().json()
+                for model in [row for row in models if row["kind"] == "imported" and not row["problem"]][:1]:
+                    if model["loaded"] or self._is_loading:
+                        return bool(model["loaded"])
+                    answer = client.post(f"/models/{model['checkpoint_id']}/load").raise_for_status()
+                    self._is_loading = answer.json()["loading"]
+                    return not self._is_loading
+            except (httpx.HTTPError, ValueError, KeyError):
+                return False
         return True
 
     def start_again(self) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -10,12 +12,19 @@ from types import TracebackType
 
 from hormesis.db.location import with_database
 
+LOADING_S = 30.0
+"""Seconds that a study waits at most for the model that is steered first."""
+
 
 class DashboardProcess:
     """The dashboard's launcher, which starts the model service too; ended with the block it is used in."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen[bytes], loaded_fd: int) -> None:
+        self._process, self._loaded_fd = process, loaded_fd
+
+    def wait_until_loaded(self) -> None:
+        """Return once the service has a model in memory, or none to load; after LOADING_S in any case."""
+        select.select([self._loaded_fd], [], [], LOADING_S)
 
     def wait_for_end(self) -> int:
         """Wait until the dashboard ends or Ctrl-C is pressed; gives an exit code."""
@@ -27,6 +36,8 @@ class DashboardProcess:
 
     def end(self) -> None:
         """End it and what it started."""
+        with contextlib.suppress(OSError):  # closed before
+            os.close(self._loaded_fd)
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -68,6 +79,12 @@ def dashboard_process(
         command += ["--study", study]
     if browser:
         command.append("--open")
+    # The launcher closes the other end, whether by itself or by its end.
+    loaded_fd, closed_fd = os.pipe()
+    command += ["--loaded-fd", str(closed_fd)]
     # Its own session: a Ctrl-C meant for the study must not end the dashboard that shows it.
-    process = subprocess.Popen(command, start_new_session=True, env=with_database(database_url))
-    return DashboardProcess(process)
+    process = subprocess.Popen(
+        command, start_new_session=True, env=with_database(database_url), pass_fds=(closed_fd,)
+    )
+    os.close(closed_fd)
+    return DashboardProcess(process, loaded_fd)

