@@ -222,7 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
-    parser.add_argument("--study", default=None, help="the study that the page opens on")
+    parser.add_argument("--study", default=None, help="name or hash of the study that the page opens on")
     parser.add_argument("--parent", type=int, default=None, help="end when the process of this id ends")
     parser.add_argument(
         "--loaded-fd", type=int, default=None, help="file descriptor to close once a model can be steered"

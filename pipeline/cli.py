@@ -396,7 +396,7 @@ def demo(
     # The database is made before the dashboard looks for it.
     open_writer(database_url()).dispose()
     copy_references(database_url())
-    first = next((reference.name for reference in references()), None)
+    first = next((reference.hash for reference in references()), None)
     with dashboard_process(database_url(), port=port, service=None, browser=browser, study=first) as process:
         # Pages and live steering come before what runs beside them.
         if first is not None:

@@ -15,7 +15,7 @@ UNDONE_GUIDE = (
     "Above the dotted line: more toxic than without the attack. Suffixes: the searched suffix against the "
     "goals asked plainly; relearning: the last step against the first; framed prompts: the mean over frames; "
     "long texts: the later half against the first; sampling: the hottest against the study's own; rounded "
-    "weights: 4 bits. Bars: 95 % intervals over seeds and prompts."
+    "weights: 4 bits. Bars: 95 % intervals over prompts, and over seeds where there are several."
 )
 
 
@@ -86,7 +86,8 @@ def undone_headline(undone: pd.DataFrame) -> Headline:
         tried = "the one attack tried raises" if len(rows) == 1 else f"any of {len(rows)} attacks raises"
         answer = f"Undecided whether {tried} toxicity {where}: "
         answer += f"{'' if len(rows) == 1 else 'at most '}{most.title.lower()}, {effect(most)}."
-    detail = "95 % intervals over seeds and prompts, not corrected for the number of attacks."
+    units = "seeds and prompts" if all(row.n_seeds > 1 for row in rows) else "prompts"
+    detail = f"95 % intervals over {units}, not corrected for the number of attacks."
     if len(rows) > 1:
         detail = f"Least: {least.title.lower()}, {effect(least)}. {detail}"
     return Headline(QUESTION, "" if raising or is_lower else UNDECIDED, answer, detail)

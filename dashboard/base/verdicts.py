@@ -20,6 +20,8 @@ RATIO = "odds ratio"
 """The unit of effects that multiply: 1 is none."""
 HEADLINE = "C4-matched-10"
 """The claim that answers whether a dose helps."""
+AMPLE = 1_000.0
+"""Room beyond which nobody asks whether there is enough of it."""
 FITS = {
     "hormetic": "a dip inside the tested shares is supported",
     "monotone": "no dip: a dip large enough to matter is ruled out at every share inside",
@@ -50,7 +52,7 @@ def in_scope(verdicts: pd.DataFrame, prompt_set: str | None, scorer: str | None)
 
 
 def _by_scorer(row: Any, verdicts: pd.DataFrame) -> str:
-    """`supported under 2 of 3 scorers, undecided under 1`; "" for a claim that depends on no scorer.
+    """`supported under 2 of 3 scorers, undecided under 1`; "" where no two scorers can disagree.
 
     `verdicts`: those of the same prompts, of every scorer.
     """
@@ -58,9 +60,10 @@ def _by_scorer(row: Any, verdicts: pd.DataFrame) -> str:
         return ""
     statuses = verdicts.loc[(verdicts["claim"] == row.claim) & verdicts["scorer"].notna(), "status"]
     counts = statuses[statuses != NO_DATA].value_counts()
+    if counts.sum() < 2:
+        return ""
     others = "".join(f", {status} under {count}" for status, count in counts.items() if status != row.status)
-    total = f"{counts.sum()} scorer{'' if counts.sum() == 1 else 's'}"
-    return f"{row.status} under {counts[row.status]} of {total}{others}"
+    return f"{row.status} under {counts[row.status]} of {counts.sum()} scorers{others}"
 
 
 def measured(row: Any) -> str:
@@ -123,7 +126,7 @@ def minimum_effect(row: Any) -> str:
         return ""
     tests = "" if missing(row.tests) else f", corrected with {int(row.tests)} tests,"
     sees = (
-        f"With {row.n_seeds} seeds and n = {row.n:,} this comparison{tests} sees "
+        f"With {row.n_seeds} seeds and n = {row.n:,} this comparison{tests} finds an effect as large as "
         f"{with_unit(row.detectable, row.unit)} with a power of 80 %."
     )
     return f"{as_sentence(no_room(row))} {sees}" if row.status == CANNOT_TELL else sees
@@ -193,10 +196,10 @@ def verdict_table(verdicts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sees(row: Any) -> str:
-    """The minimum detectable effect, and where the scale has an end the room that it leaves."""
+    """The minimum detectable effect, and where the scale has an end near it the room that it leaves."""
     if missing(row.detectable):
         return "–"
-    room = "" if missing(row.room) else f"; room {number(row.room, 2)}"
+    room = "" if missing(row.room) or row.room > AMPLE else f"; room {number(row.room, 2)}"
     return f"{with_unit(row.detectable, row.unit)}{room}"
 
 

@@ -52,7 +52,7 @@ def _suffix_dose(study: StudyRows, scope: Scope) -> Outcome:
     condition_key = strongest(study, "suffix")
     success_by_arm = toxic_only(trials(study, "suffix", condition_key)) if condition_key else {}
     if not success_by_arm:
-        return Missing("needs GCG attacks on steered arms")
+        return Missing("needs GCG attacks on steered models")
     pair = dose_and_none(success_by_arm)
     if isinstance(pair, Missing):
         return pair
@@ -77,7 +77,7 @@ def _outcome(
         """
         condition_key = strongest(study, attack_kind)
         if condition_key is None:
-            return Missing(f"needs {title} on steered arms")
+            return Missing(f"needs the attack that measures {title}, on steered models")
         censored = attack_kind == "relearn"
         values_by_arm, n = outcome(
             study, attack_kind, outcome_name, condition_key=condition_key, censored_at_budget=censored

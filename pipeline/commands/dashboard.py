@@ -66,8 +66,8 @@ def dashboard_process(
 ) -> DashboardProcess:
     """Start `python -m hormesis.dashboard.launch`; it prints the address when the page answers.
 
-    `read_only`: without start and stop of studies, and without a model service of its own; `study`: name of
-    the study that the page opens on.
+    `read_only`: without start and stop of studies, and without a model service of its own; `study`: name or
+    hash of the study that the page opens on.
     """
     command = [sys.executable, "-m", "hormesis.dashboard.launch", "--port", str(port)]
     command += ["--parent", str(os.getpid())]

@@ -16,7 +16,7 @@ from streamlit.util import calc_hash
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.wording import plain
 from hormesis.dashboard.report.study import document, open_study
-from hormesis.db.engine import open_writer
+from hormesis.db.engine import open_reader, open_writer
 from hormesis.db.schema import Arm, Checkpoint, NullEffect, StageRun, Study, Summary, Verdict
 from hormesis.db.write import write_session
 from tests.fixtures.pages import clear_caches, open_page, words
@@ -124,16 +124,32 @@ def test_what_fails_a_gate_is_hidden_by_a_switch_that_a_link_restores(
     assert sorted(rest) == sorted(text for text in everything if text not in failing)
 
 
-def test_trade_offs_of_two_studies_stand_in_one_chart(
-    tiny_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def two_studies(tiny_database: Path, tmp_path: Path) -> Path:
     path = tmp_path / "two.sqlite"
     engine = open_writer(copy_database(tiny_database, path))
     second = build(engine, TINY, seed=1)
     with write_session(engine) as session:
         session.execute(update(Study).where(Study.id == second).values(name="second"))
     engine.dispose()
-    app = open_page(path, monkeypatch, "tradeoffs")
+    return path
+
+
+def test_an_address_names_a_study_by_name_or_hash(two_studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = open_reader(f"sqlite:///{two_studies}")
+    with stored.connect() as connection:
+        names = dict(connection.execute(select(Study.hash, Study.name)).all())
+    stored.dispose()
+    for study_hash, name in names.items():
+        for asked in (name, study_hash):
+            app = open_page(two_studies, monkeypatch, "runs", study=asked)
+            assert not app.exception and app.selectbox(key="study").value == name, asked
+
+
+def test_trade_offs_of_two_studies_stand_in_one_chart(
+    two_studies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(two_studies, monkeypatch, "tradeoffs")
     alone = app.pills(key="arms").options
     app.multiselect(key="also").select(app.multiselect(key="also").options[0]).run()
     arms = app.pills(key="arms").options

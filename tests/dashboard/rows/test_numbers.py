@@ -129,7 +129,10 @@ def test_verdicts_are_said_from_stored_rows_the_headline_first() -> None:
     assert stored(table, "p", "t")[0].status == REFUTED
     answer = headline("overview", in_scope(table, "p", "s"))
     assert answer.status == UNDECIDED and "+4.1 [−3.2, +12] points (2 seeds, n = 256)" in answer.answer
-    assert "sees 10 points with a power of 80 %" in answer.detail and "p = .195" in answer.detail
+    assert (
+        "finds an effect as large as 10 points with a power of 80 %" in answer.detail
+        and "p = .195" in answer.detail
+    )
     assert "The answer compares" not in answer.detail
     fixed = headline("overview", in_scope(table, "p", "s"), view="Fixed strength")
     assert fixed.answer == answer.answer
