@@ -45,7 +45,9 @@ def claims(verdicts: pd.DataFrame, running: bool) -> None:
         if len(decided):
             table = verdict_table(decided)
             badges = table.assign(Verdict=table["Verdict"].map(_badge))
-            st.table(badges.set_index("Verdict"), border="horizontal")
+            # Of one scorer, say, nothing differs by scorer: such a column takes room from the others.
+            filled = badges.loc[:, (badges != "–").any()]
+            st.table(filled.set_index("Verdict"), border="horizontal")
         _waiting(of_family[of_family["status"] == NO_DATA], running)
         st.caption(
             "Seeds are the unit; intervals hold the spread between seeds (pooled over a claim's arms) and "
