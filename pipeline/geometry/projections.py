@@ -107,7 +107,8 @@ def quality(
     if count < 1:
         return None, None
     points, coordinates = points[rated], coordinates[rated]
-    value = trustworthiness(points, coordinates, n_neighbors=count, metric=metric)
+    with threadpool_limits(1, "blas"):  # as in `_neighbours`
+        value = trustworthiness(points, coordinates, n_neighbors=count, metric=metric)
     of_points, _ = _neighbours(points, count + 1, metric)
     on_map, _ = _neighbours(coordinates, count + 1, "euclidean")
     shares = [
@@ -189,7 +190,9 @@ def _neighbours(
     from sklearn.neighbors import NearestNeighbors
 
     search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(points)
-    distances, indices = search.kneighbors(points)
+    # sklearn limits the libraries that were there when it first looked; scipy's may have come since.
+    with threadpool_limits(1, "blas"):
+        distances, indices = search.kneighbors(points)
     return indices.astype(np.int64), distances.astype(np.float32)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -109,3 +113,29 @@ def test_a_map_without_loss_is_perfect_and_one_of_two_points_has_no_quality():
     value, overlap = quality(flat, shuffled, "euclidean")
     assert value < 0.7 and overlap < 0.5
     assert quality(flat[:2], flat[:2], "euclidean") == (None, None)
+
+
+LOOKED_TOO_SOON = """
+import torch, threadpoolctl
+controller = threadpoolctl.ThreadpoolController()
+import sklearn.utils.parallel
+sklearn.utils.parallel._threadpool_controller = controller
+import numpy as np
+from hormesis.pipeline.geometry.projections import quality
+points = np.random.default_rng(0).normal(size=(2000, 64))
+quality(points, points[:, :2].copy(), "euclidean")
+"""
+"""scipy's OpenBLAS comes after sklearn has looked for what it is to limit."""
+
+
+@pytest.mark.slow
+def test_openblas_has_no_threads_inside_openmps() -> None:
+    threads = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKED_TOO_SOON],
+        capture_output=True,
+        text=True,
+        env=os.environ | threads,
+        check=True,
+    )
+    assert done.stderr == ""
