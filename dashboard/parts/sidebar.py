@@ -69,9 +69,9 @@ def study_controls(database: Database, *, follow_new: bool, in_use: bool) -> boo
         if follow_new and (place := arrived(studies)) is not None:
             st.session_state["study"] = labels[place]
             st.session_state["tab"] = "Progress"
-        elif (asked := st.query_params.get("study")) and asked not in labels:
+        elif (name_or_hash := st.query_params.get("study")) and name_or_hash not in labels:
             with contextlib.suppress(NoSuchStudy):  # by its hash
-                st.session_state["study"] = labels[study_place(studies, asked)]
+                st.session_state["study"] = labels[study_place(studies, name_or_hash)]
         label = st.selectbox("Study", labels, key="study", bind="query-params")
         context = choose(database, studies, labels.index(label) if label in labels else 0)
         status_badge(context)

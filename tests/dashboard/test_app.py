@@ -141,9 +141,9 @@ def test_an_address_names_a_study_by_name_or_hash(two_studies: Path, monkeypatch
         names = dict(connection.execute(select(Study.hash, Study.name)).all())
     stored.dispose()
     for study_hash, name in names.items():
-        for asked in (name, study_hash):
-            app = open_page(two_studies, monkeypatch, "runs", study=asked)
-            assert not app.exception and app.selectbox(key="study").value == name, asked
+        for name_or_hash in (name, study_hash):
+            app = open_page(two_studies, monkeypatch, "runs", study=name_or_hash)
+            assert not app.exception and app.selectbox(key="study").value == name
 
 
 def test_trade_offs_of_two_studies_stand_in_one_chart(
