@@ -199,7 +199,8 @@ class _Beside:
             if self._service is not None and tries:
                 tries = 0 if self._service.has_loaded() else tries - 1
             if self._loaded_fd is not None and not tries:
-                os.close(self._loaded_fd)
+                with contextlib.suppress(OSError):  # nobody waits any more
+                    os.write(self._loaded_fd, b"1")
                 self._loaded_fd = None
             if self._parent is not None and not is_running(self._parent):
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -222,10 +223,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
-    parser.add_argument("--study", default=None, help="name or hash of the study that the page opens on")
+    parser.add_argument("--study", default=None, help="the study that the page opens on")
     parser.add_argument("--parent", type=int, default=None, help="end when the process of this id ends")
     parser.add_argument(
-        "--loaded-fd", type=int, default=None, help="file descriptor to close once a model can be steered"
+        "--loaded-fd", type=int, default=None, help="where to write a byte once a model can be steered"
     )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)

@@ -386,7 +386,8 @@ def demo(
     wait: Annotated[bool, typer.Option(help="Keep the dashboard open when the study is done.")] = True,
 ) -> None:
     """Run a study and watch it in the dashboard, which opens on results that came with hormesis, if any."""
-    from hormesis.db.engine import open_writer
+    from hormesis.db.engine import open_reader, open_writer
+    from hormesis.db.read import studies, study_names
     from hormesis.db.reference import references
     from hormesis.pipeline.commands.copy import copy_references
     from hormesis.pipeline.commands.dashboard import dashboard_process
@@ -397,11 +398,14 @@ def demo(
     open_writer(database_url()).dispose()
     copy_references(database_url())
     first = next((reference.hash for reference in references()), None)
-    with dashboard_process(database_url(), port=port, service=None, browser=browser, study=first) as process:
+    stored = studies(open_reader(database_url()))
+    name = dict(zip(stored["hash"], study_names(stored), strict=True)).get(first)
+    with dashboard_process(database_url(), port=port, service=None, browser=browser, study=name) as process:
         # Pages and live steering come before what runs beside them.
-        if first is not None:
+        if name is not None:
             console.say("the study beside begins once a model can be steered")
-        process.wait_until_loaded()
+        if not process.wait_until_loaded():
+            raise typer.Exit(process.wait_for_end())
         if hasattr(os, "nice"):
             os.nice(19)
         _run(config, False, begun)

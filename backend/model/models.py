@@ -23,7 +23,7 @@ from hormesis.backend.model.sites import ModelError, find_sites
 from hormesis.backend.model.soundness import require_sound
 from hormesis.backend.model.verify import prove
 from hormesis.db.contract.left_out import is_left_out
-from hormesis.db.manifest import is_intact
+from hormesis.db.manifest import is_sealed
 
 DTypeName = Literal["auto", "float32", "bfloat16"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -66,7 +66,11 @@ def untrained(loaded: LoadedModel, seed: int) -> LoadedModel:
         model = type(loaded.model)._from_config(
             config, attn_implementation=config._attn_implementation, dtype=torch.float32
         )
-    model = model.to(loaded.device, loaded.model.dtype)
+    # By name, not all alike: rotary frequencies, which no file holds, stay float32 in a bfloat16 model.
+    stored = dict([*loaded.model.named_parameters(), *loaded.model.named_buffers()])
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        tensor.data = tensor.data.to(stored[name].dtype)
+    model = model.to(loaded.device)
     return describe(model, loaded.tokenizer, f"{loaded.source}, untrained", check=False)
 
 
@@ -85,9 +89,8 @@ def load_model(source: str | Path, *, dtype: DTypeName = "auto", check: bool = T
         if path.suffix != ".gguf":
             raise ModelError(f"{path.name} is not a model: give a folder, a .gguf file or a hub name")
         files: tuple[Path, ...] = (path,)
-        unpacked = unpacked_folder(path)
-        if str(source) == BUNDLED and is_intact(unpacked):
-            pieces = _quietly(path.name, _load_folder, unpacked, path.name, dtype)
+        if str(source) == BUNDLED and is_sealed(unpacked_folder(path)):
+            pieces = _quietly(path.name, _load_folder, unpacked_folder(path), path.name, dtype)
         else:
             pieces = _quietly(path.name, _load_gguf, path, dtype)
     else:
@@ -217,7 +220,9 @@ def _load_gguf(path: Path, dtype: DTypeName) -> tuple[Any, Any, dict[str, Any]]:
         # Rounded as an import stores it, so that the same model is steered whichever of the two is read.
         model, report = read_gguf(path)
         tokenizer = _tokenizer(path.name, path.parent, gguf_file=path.name)
-        return model.to(_dtype(dtype, torch.bfloat16)), tokenizer, report
+        wanted_type = _dtype(dtype, torch.bfloat16)
+        # `to` would round what is float32 in a bfloat16 model too: its rotary frequencies.
+        return model if wanted_type is model.dtype else model.to(wanted_type), tokenizer, report
 
 
 def _tokenizer(source: str, folder: Path, **options: str) -> Any:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from hormesis.dashboard.base.records import records
+from hormesis.db.read import study_names
+
+__all__ = ["NoSuchStudy", "study_names", "study_place"]
 
 
 class NoSuchStudy(ValueError):
     """No study, or several, go by a name; one line for the person."""
-
-
-def study_names(studies: pd.DataFrame) -> list[str]:
-    """Names for the picker and for links: the study's name, with the start of its hash where names repeat."""
-    repeats = studies["name"].duplicated(keep=False)
-    return [
-        f"{row.name_} ({row.hash[:6]})" if is_repeated else str(row.name_)
-        for row, is_repeated in zip(records(studies.rename(columns={"name": "name_"})), repeats, strict=True)
-    ]
 
 
 def study_place(studies: pd.DataFrame, name: str) -> int:

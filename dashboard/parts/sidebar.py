@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +12,6 @@ from hormesis.dashboard import rows
 from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice
-from hormesis.dashboard.base.study_names import NoSuchStudy, study_place
 from hormesis.dashboard.base.wording import plain
 from hormesis.dashboard.parts import reference_note
 from hormesis.dashboard.rows.cache import Database
@@ -69,9 +67,6 @@ def study_controls(database: Database, *, follow_new: bool, in_use: bool) -> boo
         if follow_new and (place := arrived(studies)) is not None:
             st.session_state["study"] = labels[place]
             st.session_state["tab"] = "Progress"
-        elif (name_or_hash := st.query_params.get("study")) and name_or_hash not in labels:
-            with contextlib.suppress(NoSuchStudy):  # by its hash
-                st.session_state["study"] = labels[study_place(studies, name_or_hash)]
         label = st.selectbox("Study", labels, key="study", bind="query-params")
         context = choose(database, studies, labels.index(label) if label in labels else 0)
         status_badge(context)

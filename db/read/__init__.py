@@ -72,6 +72,7 @@ from hormesis.db.read.runs import (
     stage_runs,
     studies,
     study,
+    study_names,
     train_points,
 )
 from hormesis.db.read.search import ScoreOrder, prompt_groups, search_generations, study_conditions
@@ -169,6 +170,7 @@ __all__ = [
     "studies_with_config",
     "study",
     "study_conditions",
+    "study_names",
     "study_probes",
     "summaries",
     "summaries_with_cost",

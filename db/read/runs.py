@@ -31,6 +31,13 @@ def studies(engine: Engine) -> pd.DataFrame:
     return frame(engine, query)
 
 
+def study_names(rows: pd.DataFrame) -> list[str]:
+    """What pages and addresses call `studies`: by name, with the start of the hash where names repeat."""
+    repeats = rows["name"].duplicated(keep=False)
+    named = zip(rows["name"], rows["hash"], repeats, strict=True)
+    return [f"{name} ({number[:6]})" if is_repeated else str(name) for name, number, is_repeated in named]
+
+
 def study(engine: Engine, study_id: int) -> pd.DataFrame:
     """One row (none where there is no such study), with config and data_revisions as dicts."""
     return frame(engine, select(*Study.__table__.columns).where(Study.id == study_id))

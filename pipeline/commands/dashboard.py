@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
@@ -20,11 +19,18 @@ class DashboardProcess:
     """The dashboard's launcher, which starts the model service too; ended with the block it is used in."""
 
     def __init__(self, process: subprocess.Popen[bytes], loaded_fd: int) -> None:
-        self._process, self._loaded_fd = process, loaded_fd
+        self._process = process
+        self._loaded_fd: int | None = loaded_fd
 
-    def wait_until_loaded(self) -> None:
-        """Return once the service has a model in memory, or none to load; after LOADING_S in any case."""
-        select.select([self._loaded_fd], [], [], LOADING_S)
+    def wait_until_loaded(self) -> bool:
+        """Wait until the service has a model in memory, or none to load, at most LOADING_S.
+
+        False where the dashboard has ended.
+        """
+        if self._loaded_fd is None:
+            return False
+        is_told, _, _ = select.select([self._loaded_fd], [], [], LOADING_S)
+        return not is_told or os.read(self._loaded_fd, 1) != b""
 
     def wait_for_end(self) -> int:
         """Wait until the dashboard ends or Ctrl-C is pressed; gives an exit code."""
@@ -36,8 +42,9 @@ class DashboardProcess:
 
     def end(self) -> None:
         """End it and what it started."""
-        with contextlib.suppress(OSError):  # closed before
+        if self._loaded_fd is not None:
             os.close(self._loaded_fd)
+            self._loaded_fd = None
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -66,8 +73,8 @@ def dashboard_process(
 ) -> DashboardProcess:
     """Start `python -m hormesis.dashboard.launch`; it prints the address when the page answers.
 
-    `read_only`: without start and stop of studies, and without a model service of its own; `study`: name or
-    hash of the study that the page opens on.
+    `read_only`: without start and stop of studies, and without a model service of its own; `study`: what the
+    page calls the study that it opens on.
     """
     command = [sys.executable, "-m", "hormesis.dashboard.launch", "--port", str(port)]
     command += ["--parent", str(os.getpid())]
@@ -79,7 +86,7 @@ def dashboard_process(
         command += ["--study", study]
     if browser:
         command.append("--open")
-    # The launcher closes the other end, whether by itself or by its end.
+    # The launcher writes a byte into the other end, or closes it by its own end.
     loaded_fd, closed_fd = os.pipe()
     command += ["--loaded-fd", str(closed_fd)]
     # Its own session: a Ctrl-C meant for the study must not end the dashboard that shows it.

@@ -16,7 +16,7 @@ from streamlit.util import calc_hash
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.wording import plain
 from hormesis.dashboard.report.study import document, open_study
-from hormesis.db.engine import open_reader, open_writer
+from hormesis.db.engine import open_writer
 from hormesis.db.schema import Arm, Checkpoint, NullEffect, StageRun, Study, Summary, Verdict
 from hormesis.db.write import write_session
 from tests.fixtures.pages import clear_caches, open_page, words
@@ -133,17 +133,6 @@ def two_studies(tiny_database: Path, tmp_path: Path) -> Path:
         session.execute(update(Study).where(Study.id == second).values(name="second"))
     engine.dispose()
     return path
-
-
-def test_an_address_names_a_study_by_name_or_hash(two_studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = open_reader(f"sqlite:///{two_studies}")
-    with stored.connect() as connection:
-        names = dict(connection.execute(select(Study.hash, Study.name)).all())
-    stored.dispose()
-    for study_hash, name in names.items():
-        for name_or_hash in (name, study_hash):
-            app = open_page(two_studies, monkeypatch, "runs", study=name_or_hash)
-            assert not app.exception and app.selectbox(key="study").value == name
 
 
 def test_trade_offs_of_two_studies_stand_in_one_chart(

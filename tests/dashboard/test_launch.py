@@ -122,7 +122,7 @@ def test_a_study_does_not_wait_for_a_dashboard_that_ended(
     monkeypatch.setattr(dashboard, "LOADING_S", PATIENCE)
     begin = time.monotonic()
     with dashboard.dashboard_process(database, port=99_999, service=None, browser=False) as process:
-        process.wait_until_loaded()
+        assert not process.wait_until_loaded()
         assert process.wait_for_end() == 2
     assert time.monotonic() - begin < PATIENCE
 

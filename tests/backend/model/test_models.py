@@ -31,6 +31,7 @@ from hormesis.backend.model.gguf import bundled_file, read_gguf
 from hormesis.backend.model.models import ModelError, describe, load_model, untrained
 from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.verify import BATCH_TOLERANCE, HALF_TOLERANCE, TOLERANCE, prove
+from hormesis.db.manifest import is_sealed
 from tests.fixtures.families import tiny_config
 from tests.fixtures.tiny import (
     FAMILIES,
@@ -89,6 +90,18 @@ def test_the_untrained_model_is_another_one_and_always_the_same(family: str) -> 
     assert first == again and len({first, other, before}) == 3
     assert torch.equal(torch.random.get_rng_state(), state)
     assert untrained(loaded, 1).shapes == loaded.shapes
+
+
+def test_an_untrained_model_in_half_precision_rounds_what_the_trained_one_does(tmp_path: Path) -> None:
+    save_tiny(tmp_path)
+    loaded = load_model(tmp_path, dtype="bfloat16", check=False)
+    trained, drawn = all_tensors(loaded.model), all_tensors(untrained(loaded, 1).model)
+    assert {tensor.dtype for tensor in trained.values()} == {torch.bfloat16, torch.float32}
+    assert {name: tensor.dtype for name, tensor in drawn.items()} == {
+        name: tensor.dtype for name, tensor in trained.items()
+    }
+    for name, tensor in loaded.model.named_buffers():
+        assert torch.equal(drawn[name], tensor), name
 
 
 def _without(folder: Path, *names: str) -> Path:
@@ -232,6 +245,11 @@ def test_a_gguf_file_is_read_with_a_bar_where_transformers_has_bars(
     assert ("Converting" in capfd.readouterr().err) is bars
 
 
+def all_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights and buffers; those that no file holds (rotary frequencies) are float32 whatever the weights."""
+    return dict([*model.named_parameters(), *model.named_buffers()])
+
+
 @pytest.mark.slow
 def test_a_real_gguf_file_packed_and_unpacked(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -250,17 +268,20 @@ def test_a_real_gguf_file_packed_and_unpacked(
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(unpack, "load_model", lambda path, **_: loaded)
     folder = unpacked_folder(bundled_file())
-    (folder / "model.safetensors").parent.mkdir(parents=True)
-    (folder / "SHA256SUMS").write_text(f"{'0' * 64}  model.safetensors\n")
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"cut, and its sums were lost")
+    unpack.main()
+    assert is_sealed(folder)
+    (folder / "model.safetensors").write_bytes(b"cut")
     unpack.main()
     monkeypatch.delattr(models, "read_gguf")
     unpacked = load_model("smollm2", check=False)
     assert unpacked.weights_hash() == loaded.weights_hash()
     assert unpacked.tokenizer("Éa b")["input_ids"] == loaded.tokenizer("Éa b")["input_ids"]
-    tensors = unpacked.model.state_dict()
-    assert tensors.keys() == loaded.model.state_dict().keys()
-    for name, tensor in loaded.model.state_dict().items():
-        assert tensor.dtype is tensors[name].dtype and torch.equal(tensor, tensors[name]), name
+    assert all_tensors(unpacked.model).keys() == all_tensors(loaded.model).keys()
+    for name, tensor in all_tensors(loaded.model).items():
+        other = all_tensors(unpacked.model)[name]
+        assert tensor.dtype is other.dtype and torch.equal(tensor, other), name
 
 
 @pytest.mark.parametrize(
