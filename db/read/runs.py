@@ -34,8 +34,8 @@ def studies(engine: Engine) -> pd.DataFrame:
 def study_names(rows: pd.DataFrame) -> list[str]:
     """What pages and addresses call `studies`: by name, with the start of the hash where names repeat."""
     repeats = rows["name"].duplicated(keep=False)
-    named = zip(rows["name"], rows["hash"], repeats, strict=True)
-    return [f"{name} ({number[:6]})" if is_repeated else str(name) for name, number, is_repeated in named]
+    columns = zip(rows["name"], rows["hash"], repeats, strict=True)
+    return [f"{name} ({number[:6]})" if is_repeated else str(name) for name, number, is_repeated in columns]
 
 
 def study(engine: Engine, study_id: int) -> pd.DataFrame:

@@ -95,13 +95,13 @@ def test_the_untrained_model_is_another_one_and_always_the_same(family: str) -> 
 def test_an_untrained_model_in_half_precision_rounds_what_the_trained_one_does(tmp_path: Path) -> None:
     save_tiny(tmp_path)
     loaded = load_model(tmp_path, dtype="bfloat16", check=False)
-    trained, drawn = all_tensors(loaded.model), all_tensors(untrained(loaded, 1).model)
+    trained, initial = all_tensors(loaded.model), all_tensors(untrained(loaded, 1).model)
     assert {tensor.dtype for tensor in trained.values()} == {torch.bfloat16, torch.float32}
-    assert {name: tensor.dtype for name, tensor in drawn.items()} == {
+    assert {name: tensor.dtype for name, tensor in initial.items()} == {
         name: tensor.dtype for name, tensor in trained.items()
     }
     for name, tensor in loaded.model.named_buffers():
-        assert torch.equal(drawn[name], tensor), name
+        assert torch.equal(initial[name], tensor), name
 
 
 def _without(folder: Path, *names: str) -> Path:
