@@ -20,7 +20,6 @@ def main() -> None:
     if not is_sealed(folder):
         remove_temporaries(folder.parent)
         remove_unit(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         save_plain(load_model(path, check=False), folder)
 
 

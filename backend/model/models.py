@@ -67,11 +67,15 @@ def untrained(loaded: LoadedModel, seed: int) -> LoadedModel:
             config, attn_implementation=config._attn_implementation, dtype=torch.float32
         )
     # By name, not all alike: rotary frequencies, which no file holds, stay float32 in a bfloat16 model.
-    stored = dict([*loaded.model.named_parameters(), *loaded.model.named_buffers()])
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        tensor.data = tensor.data.to(stored[name].dtype)
+    trained = _tensors(loaded.model)
+    for name, tensor in _tensors(model).items():
+        tensor.data = tensor.data.to(trained[name].dtype)
     model = model.to(loaded.device)
     return describe(model, loaded.tokenizer, f"{loaded.source}, untrained", check=False)
+
+
+def _tensors(model: Any) -> dict[str, torch.Tensor]:
+    return dict([*model.named_parameters(), *model.named_buffers()])
 
 
 def load_model(source: str | Path, *, dtype: DTypeName = "auto", check: bool = True) -> LoadedModel:

@@ -79,13 +79,8 @@ class TfidfScorer:
     _vectorizers: tuple[TfidfVectorizer, ...] = field(init=False, default=(), repr=False)
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(json.dumps(_VIEWS).encode())
-        for hashes in self.terms:
-            digest.update(hashes.astype("<u8").tobytes())
-        for array in (*self.idf, self.weights, np.array([self.intercept])):
-            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
         if not self.revision:
-            object.__setattr__(self, "revision", f"tfidf-{digest.hexdigest()[:16]}")
+            object.__setattr__(self, "revision", self._content_revision())
         vectorizers = []
         for view, hashes, idf in zip(_VIEWS, self.terms, self.idf, strict=True):
             places = {term: place for place, term in enumerate(hashes.tolist())}
@@ -98,6 +93,14 @@ class TfidfScorer:
             vectorizer.idf_ = idf
             vectorizers.append(vectorizer)
         object.__setattr__(self, "_vectorizers", tuple(vectorizers))
+
+    def _content_revision(self) -> str:
+        digest = hashlib.sha256(json.dumps(_VIEWS).encode())
+        for hashes in self.terms:
+            digest.update(hashes.astype("<u8").tobytes())
+        for array in (*self.idf, self.weights, np.array([self.intercept])):
+            digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        return f"tfidf-{digest.hexdigest()[:16]}"
 
     @property
     def trained_on(self) -> Training:
@@ -125,7 +128,7 @@ class TfidfScorer:
                 "auroc": self.auroc,
                 "n_train": self.n_train,
                 "n_heldout": self.n_heldout,
-                "revision": replace(self, revision="").revision,
+                "revision": self._content_revision(),
             }
             (temporary / "scorer.json").write_text(json.dumps(about), encoding="utf-8")
             arrays: dict[str, Any] = dict(zip(_TERMS + _IDF, self.terms + self.idf, strict=True))

@@ -55,15 +55,17 @@ class ServiceProcess:
         with httpx.Client(base_url=self._address, headers=headers, timeout=2.0) as client:
             try:
                 models = client.get("/models").raise_for_status().json()
-                for model in [row for row in models if row["kind"] == "imported" and not row["problem"]][:1]:
-                    if model["loaded"] or self._is_loading:
-                        return bool(model["loaded"])
-                    answer = client.post(f"/models/{model['checkpoint_id']}/load").raise_for_status()
+                offers = (row for row in models if row["kind"] == "imported" and not row["problem"])
+                first = next(offers, None)
+                if first is None or first["loaded"]:
+                    return True
+                if not self._is_loading:
+                    answer = client.post(f"/models/{first['checkpoint_id']}/load").raise_for_status()
                     self._is_loading = answer.json()["loading"]
                     return not self._is_loading
             except (httpx.HTTPError, ValueError, KeyError):
-                return False
-        return True
+                pass
+        return False
 
     def start_again(self) -> str:
         """Start it where it has ended; a sentence where it had, until it answers, else nothing."""

@@ -100,6 +100,14 @@ def scorer_places(source: Engine, studies: Sequence[int]) -> list[Place]:
     return [(f"files/text/{number}/tfidf", "") for number in hashes]
 
 
+def leaves_scorers(source: Engine, studies: Sequence[int], homes: Homes) -> bool:
+    """Whether a scorer that these studies trained is in a home of the source, and not in the target's."""
+    return any(
+        not (homes.target / path).exists() and any((home / path).is_dir() for home in homes.sources)
+        for path, _ in scorer_places(source, studies)
+    )
+
+
 def copy_weights(
     source: Engine, studies: Sequence[int], homes: Homes, report: Callable[[int, int], None]
 ) -> None:

@@ -67,7 +67,7 @@ def copy(
     from hormesis.db.address import sqlite_path
     from hormesis.db.copy.changes import Changes
     from hormesis.db.copy.database import copy_database, require_copyable
-    from hormesis.db.copy.weights import Homes, copy_weights, scorer_places
+    from hormesis.db.copy.weights import Homes, copy_weights, leaves_scorers
     from hormesis.db.engine import open_reader
     from hormesis.db.problems import name_of, parse_url
     from hormesis.db.read import studies as all_studies
@@ -88,17 +88,11 @@ def copy(
         (home() if source_file is None else source_file.parent, home()),
         home() if file is None else file.parent,
     )
-    began, left_scorers = time.monotonic(), []
+    began = time.monotonic()
     try:
         with _progress(quiet=as_json) as bar:
             if weights:
                 copy_weights(engine, ids, homes, bar("weights", "folders"))
-                left_scorers = [
-                    path
-                    for path, _ in scorer_places(engine, ids)
-                    if not (homes.target / path).exists()
-                    and any((home / path).is_dir() for home in homes.sources)
-                ]
             changes = Changes(homes, with_texts, {} if with_texts else _stand_ins(engine))
             copied = copy_database(
                 source_url, target_url, ids, changes, bar("rows", "rows"), matrices=with_activations
@@ -122,7 +116,7 @@ def copy(
         + f", {seconds:.1f} s"
         + (f"; without {', '.join(left_out)}" if left_out else "")
     )
-    if left_scorers:
+    if weights and leaves_scorers(engine, ids, homes):
         console.say(
             "the study's own scorer keeps words of its text, as older versions made it, and stays behind"
         )

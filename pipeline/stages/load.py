@@ -108,7 +108,6 @@ def _stored(context: StudyContext, loaded: LoadedModel, subject: Subject) -> Pat
     folder = context.folder("imported", subject.weights_hash)
     if not is_intact(folder):
         remove_unit(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         save_plain(loaded, folder)
     return folder
 
