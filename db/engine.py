@@ -68,6 +68,8 @@ def open_writer(url: str | URL, wait: float = BUSY_SECONDS) -> Engine:
 
 def _make_current(connection: Connection, url: URL) -> None:
     """Create or upgrade the tables inside the open transaction; two writers take turns here."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({APPLICATION_ID})")
     state = inspect(connection, url)
     if state.kind == "empty":
         migrate.create(connection)
@@ -104,7 +106,7 @@ def _prepare(path: Path, url: URL) -> None:
 def _writing_engine(url: URL, wait: float) -> Engine:
     """The writer's engine; `wait`: seconds for another writer."""
     if url.get_backend_name() != "sqlite":
-        server = create_engine(url, pool_pre_ping=True, json_deserializer=json_reader(url))
+        server = create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=60)
         event.listen(server, "before_cursor_execute", _replace_null, retval=True)
         return server
     sqlite_arguments = {"isolation_level": None, "timeout": wait, "check_same_thread": False}
@@ -196,8 +198,9 @@ def reading_engine(url: URL, path: Path | None, wait: float = BUSY_SECONDS) -> E
         return create_engine(
             url,
             poolclass=NullPool,
+            # Several queries of one connection see the same state, as in SQLite.
+            isolation_level="REPEATABLE READ",
             execution_options={"postgresql_readonly": True},
-            json_deserializer=json_reader(url),
         )
     file = path
 

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, String, create_engine
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -48,6 +48,21 @@ def upgrade(connection: Connection) -> None:
     from alembic import command
 
     command.upgrade(_config(connection), "head")
+    if connection.dialect.name == "postgresql":
+        _collate(connection)
+
+
+def _collate(connection: Connection) -> None:
+    """Give PostgreSQL's string columns the schema's order; revisions, made from SQLite files, name none."""
+    from hormesis.db.schema import Base
+
+    quote = connection.dialect.identifier_preparer.quote
+    for table in Base.metadata.sorted_tables:
+        strings = [column for column in table.columns if isinstance(column.type, String)]
+        types = [f"{quote(c.name)} TYPE {c.type.compile(connection.dialect)}" for c in strings]
+        if types:
+            alterations = ", ".join(f"ALTER COLUMN {words}" for words in types)
+            connection.exec_driver_sql(f"ALTER TABLE {quote(table.name)} {alterations}")
 
 
 def write_revision(message: str, old: Path) -> Path:

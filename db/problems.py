@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
+DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
+"""What the tests open; SQLAlchemy's `postgresql` is psycopg 3."""
 BUSY_SECONDS = 30.0
 """How long a connection waits for another writer before it gives up."""
 
@@ -45,22 +47,26 @@ class DatabaseWarning(UserWarning):
 def parse_url(url: str | URL) -> URL:
     """Parse an address; every database is opened by what this returns.
 
-    Raises DatabaseProblem (`failed`), one sentence, where it is no SQLAlchemy URL, of no kind of database
-    that can be opened here, or a SQLite one that names no file.
+    Raises DatabaseProblem (`failed`), one sentence, where it is no SQLAlchemy URL, of another kind than
+    SQLite and PostgreSQL (psycopg 3), whose driver is not installed, or a SQLite one that names no file.
     """
     try:
         parsed = make_url(url)
+        if parsed.drivername not in DRIVERS:
+            raise DatabaseProblem(
+                "failed",
+                f"'{parsed.drivername}' is not a kind of database that can be opened; write "
+                "sqlite:///PATH or postgresql://USER@HOST/NAME",
+            )
         parsed.get_dialect().import_dbapi()
-    except NoSuchModuleError:
-        kind = parsed.drivername
-        advice = "; write postgresql://" if kind == "postgres" else ""
+    except ImportError:
         raise DatabaseProblem(
-            "failed", f"'{kind}' is not a kind of database that can be opened{advice}"
+            "failed",
+            f"{name_of(parsed)} needs the driver of PostgreSQL; install it by: "
+            'pip install "hormesis[postgresql]"',
         ) from None
-    except ImportError as error:
-        raise DatabaseProblem(
-            "failed", f"{name_of(parsed)} needs a driver that is not installed: {error.name}"
-        ) from None
+    except DatabaseProblem:
+        raise
     except (ArgumentError, ValueError):
         masked = re.sub(r"//[^@]*@", "//***@", str(url))
         raise DatabaseProblem(
@@ -129,6 +135,23 @@ _SENTENCES: tuple[tuple[str, Kind, str], ...] = (
     ("read-only", "permission", "{name} cannot be written: no permission for the file or its folder"),
     ("unable to open", "permission", "{name} cannot be opened: no permission for the file or its folder"),
     ("no such table", "older", "{name} lacks a table this version needs; run: hormesis upgrade"),
+    ("no space left", "full", "the disk of {name} is full: nothing more can be written; free space"),
+    ("lock timeout", "locked", "{name} was locked by another writer for more than {wait:.0f} s; try again"),
+    ("permission denied", "permission", "{name} cannot be read or written: this user lacks the permission"),
+    ("read-only transaction", "permission", "{name} cannot be written: it takes no writes"),
+    ("authentication failed", "permission", "{name} does not take this user and password"),
+    ("no password supplied", "permission", "{name} asks for a password; write it into the URL or ~/.pgpass"),
+    ("connection refused", "failed", "{name} cannot be reached: nothing answers there; is the server up?"),
+    ("timeout expired", "failed", "{name} cannot be reached: no answer in time"),
+    ("name resolution", "failed", "{name} cannot be reached: its host is not known"),
+    ("name or service not known", "failed", "{name} cannot be reached: its host is not known"),
+    ('fatal: database "', "failed", "{name} does not exist on that server; make it there by: createdb"),
+    ('fatal: role "', "permission", "the server of {name} does not know this user"),
+    ('relation "', "older", "{name} lacks a table this version needs; run: hormesis upgrade"),
+    ("starting up", "locked", "{name} is starting; try again in a moment"),
+    ("terminating connection", "failed", "the connection to {name} was ended by the server; run again"),
+    ("server closed the connection", "failed", "the connection to {name} was lost; run again"),
+    ("connection is lost", "failed", "the connection to {name} was lost; run again"),
 )
 
 

@@ -1,6 +1,6 @@
 """Writing rows so that a second run changes nothing: short sessions, upserts by natural key, id lookups.
 
-Knows how SQLite and PostgreSQL say `ON CONFLICT`, and a slower way for other databases; knows no table.
+Knows how SQLite and PostgreSQL say `ON CONFLICT`; knows no table.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from sqlalchemy import (
     delete,
     or_,
     select,
-    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
@@ -168,11 +167,8 @@ def _put(session: Session, model: Model, rows: Sequence[Row], *, on: tuple[str, 
     other_columns = tuple(name for name in columns if name not in on)
     for start in range(0, len(rows), CHUNK):
         chunk = [{name: _plain(value) for name, value in row.items()} for row in rows[start : start + CHUNK]]
-        if dialect in ("sqlite", "postgresql"):
-            statement = _on_conflict(table, dialect, on=on, overwritten=other_columns if replace else ())
-            session.execute(statement, chunk)
-        else:
-            _one_by_one(session, table, chunk, on=on, overwritten=other_columns if replace else ())
+        statement = _on_conflict(table, dialect, on=on, overwritten=other_columns if replace else ())
+        session.execute(statement, chunk)
     # What the session has loaded may now be old.
     session.expire_all()
 
@@ -196,28 +192,6 @@ def _on_conflict(table: Table, dialect: str, *, on: tuple[str, ...], overwritten
 def _comparable(column: Any) -> Any:
     """PostgreSQL has no equality for its json type; as text it does."""
     return cast(column, Text) if isinstance(column.type, JSON) else column
-
-
-def _one_by_one(
-    session: Session,
-    table: Table,
-    rows: list[dict[str, Any]],
-    *,
-    on: tuple[str, ...],
-    overwritten: tuple[str, ...],
-) -> None:
-    """What `_on_conflict` says, row by row: for databases that have no `ON CONFLICT`."""
-    for row in rows:
-        has_key = and_(*(table.c[name] == row[name] for name in on))
-        stored_row = session.execute(
-            select(*(table.c[name] for name in (*on, *overwritten))).where(has_key)
-        ).first()
-        if stored_row is None:
-            session.execute(table.insert(), row)
-            continue
-        changed_values = {name: row[name] for name in overwritten if row[name] != stored_row._mapping[name]}
-        if changed_values:
-            session.execute(update(table).where(has_key).values(changed_values))
 
 
 def _plain(value: Any) -> Any:

@@ -18,6 +18,7 @@ from tests.fixtures.shared_worlds import shared_world
 
 if TYPE_CHECKING:
     from tests.fixtures.hub_world import HubWorld
+    from tests.fixtures.postgres_server import PostgresServer
     from tests.fixtures.service_world import World
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -106,6 +107,15 @@ def hub_world(stand_in_hub: HubWorld, tmp_path: Path) -> HubWorld:
     from tests.fixtures.hub_world import emptied
 
     return emptied(stand_in_hub, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, one for all tests of a worker."""
+    from tests.fixtures.postgres_server import postgres_server
+
+    with postgres_server() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,12 @@ from hormesis.db.schema import DoseFit, NullEffect, Verdict
 def verdicts(engine: Engine, study_id: int) -> pd.DataFrame:
     """Every stored verdict of a study in the order of the registry, for every prompt set and scorer."""
     query = study_rows(Verdict, study_id)
-    return frame(engine, query.order_by(Verdict.prompt_set, Verdict.scorer, Verdict.position))
+    return frame(
+        engine,
+        query.order_by(
+            *(key.nulls_first() for key in (Verdict.prompt_set, Verdict.scorer)), Verdict.position
+        ),
+    )
 
 
 def dose_fits(engine: Engine, study_id: int) -> pd.DataFrame:

@@ -191,7 +191,7 @@ def directions(engine: Engine, checkpoint_id: int, position: str = "last") -> pd
         .join(Probe, is_same_head)
         .where(Direction.checkpoint_id == checkpoint_id, Direction.position == position)
         .where(Direction.probe_set_id == chosen_set_id)
-        .order_by(Direction.method, Probe.rank.is_(None), Probe.rank, Probe.select_accuracy.desc())
+        .order_by(Direction.method, Probe.rank.nulls_last(), Probe.select_accuracy.desc())
         .order_by(Direction.layer, Direction.head)
     )
     rows = frame(engine, query)

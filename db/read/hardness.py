@@ -51,7 +51,7 @@ def attack_summaries(engine: Engine, study_id: int) -> pd.DataFrame:
     Columns: kind, share, condition (its key), method, strength, matched_cost, attack, setting, name, x,
     value, low, high, n_seeds, n, unit, interval.
     """
-    query = _over_seeds(AttackSummary, study_id).order_by(AttackSummary.x, AttackSummary.id)
+    query = _over_seeds(AttackSummary, study_id).order_by(AttackSummary.x.nulls_first(), AttackSummary.id)
     return frame(engine, query)
 
 
@@ -109,7 +109,7 @@ def _over_seeds(table: type[AttackSummary] | type[CapabilitySummary], study_id: 
     columns = columns_of(table, "id", "study_id", "key", "condition_key")
     query: Query = select(*columns[:2], table.condition_key.label("condition"), *columns[2:])
     return query.where(table.study_id == study_id).order_by(
-        table.kind.desc(), table.share, table.method, table.strength, table.condition_key
+        table.kind.desc(), table.share, table.method, table.strength.nulls_first(), table.condition_key
     )
 
 

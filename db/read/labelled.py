@@ -60,7 +60,7 @@ def example_counts(engine: Engine, probe_set_id: int) -> pd.DataFrame:
         select(*keys, func.count().label("n"))
         .where(Example.probe_set_id == probe_set_id)
         .group_by(*keys)
-        .order_by(*keys)
+        .order_by(*(key.nulls_first() for key in keys))
     )
     return frame(engine, query)
 

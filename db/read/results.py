@@ -63,7 +63,7 @@ def summaries(
         Summary.kind.desc(),
         Summary.share,
         Summary.method,
-        Summary.strength,
+        Summary.strength.nulls_first(),
         Summary.condition_key,
         Summary.id,
     )
@@ -96,6 +96,6 @@ def summary_choices(engine: Engine, study_id: int) -> pd.DataFrame:
         select(*keys, func.max(Summary.n).label("n"))
         .where(Summary.study_id == study_id)
         .group_by(*keys)
-        .order_by(*keys)
+        .order_by(*(key.nulls_first() for key in keys))
     )
     return frame(engine, query)

@@ -96,6 +96,6 @@ def prompt_groups(engine: Engine, study_id: int, prompt_set: str) -> pd.DataFram
         .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
         .where(PromptSet.study_id == study_id, PromptSet.name == prompt_set, group.is_not(None))
         .distinct()
-        .order_by(group)
+        .order_by(group.nulls_first())
     )
     return frame(engine, query)

@@ -49,9 +49,18 @@ Every column of strings, JSON or bytes says so, by one of the types below."""
 LABELS = "labels"
 """In the `info` of a JSON column that quotes: the keys under which everything is ours all the same."""
 FREE: Final = {QUOTES: False}
+
+
+def string(length: int | None = None) -> String:
+    """The type of a column of strings of at most `length` characters, in both databases ordered by their
+    bytes, as a server's own language would not.
+    """
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 Label = Annotated[str, mapped_column(info=FREE)]
 """A name, a kind, a unit, a hash or a sentence of ours."""
-Name = Annotated[str, mapped_column(String(200), info=FREE)]
+Name = Annotated[str, mapped_column(string(200), info=FREE)]
 QUOTE: Final = {QUOTES: True}
 Quote = Annotated[str, mapped_column(info=QUOTE)]
 """What a model or a data set said."""
@@ -90,7 +99,7 @@ class Base(DeclarativeBase):
     """Declarative base of every table."""
 
     metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {datetime: UtcDateTime}  # noqa: RUF012  (SQLAlchemy reads it as declared)
+    type_annotation_map = {datetime: UtcDateTime, str: string()}  # noqa: RUF012  (SQLAlchemy reads it as declared)
 
 
 class StudyRow(Base):

@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from hormesis.db.copy.changes import Changes
+from hormesis.db.copy.database import copy_database as copy_studies
+from hormesis.db.copy.weights import Homes
 from hormesis.db.engine import open_reader
+from tests.fixtures.postgres_server import PostgresServer
 from tests.fixtures.read_queries import Names
 from tests.fixtures.shared_worlds import copy_database
+
+KINDS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql")))
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +25,29 @@ def path(small_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return file
 
 
-@pytest.fixture(scope="module")
-def engine(path: Path) -> Engine:
-    return open_reader(f"sqlite:///{path}")
+@pytest.fixture(scope="session")
+def postgres_copy(postgres: PostgresServer, small_database: Path) -> str:
+    """The URL of a copy of the seeded study on PostgreSQL, to look at."""
+    url = postgres.new_database()
+    homes = Homes((small_database.parent,), small_database.parent)
+    changes = Changes(homes, texts=True)
+    copy_studies(f"sqlite:///{small_database}", url, [1], changes, lambda done, total: None)
+    return url
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def engine(request: pytest.FixtureRequest, path: Path) -> Engine:
+    url = f"sqlite:///{path}" if request.param == "sqlite" else request.getfixturevalue("postgres_copy")
+    return open_reader(url)
+
+
+@pytest.fixture(params=KINDS)
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that is not there yet, or has no tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/d.db"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ from tests.structure import LAYERS, modules
 DOORS = {"db/engine.py", "db/database_status.py", "db/problems.py", "db/migrate.py", "db/copy/database.py"}
 OPENERS = {"create_engine", "make_url", "create_async_engine"}
 BAD = {
-    "postgres://someone:secret@h/d": "write postgresql://",
-    "mysql://someone:secret@h/d": "needs a driver that is not installed",
+    "postgres://someone:secret@h/d": "or postgresql://",
+    "mysql://someone:secret@h/d": "is not a kind of database",
     "oracle+nothing://x": "is not a kind of database",
     "sqlite+nothing:///x.db": "is not a kind of database",
     "http://x/y": "is not a kind of database",

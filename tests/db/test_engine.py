@@ -178,7 +178,7 @@ def test_addresses_that_cannot_be_read(url: str) -> None:
         open_reader(url)
 
 
-def test_a_database_elsewhere_needs_its_driver() -> None:
+def test_a_database_elsewhere_is_opened_by_one_driver() -> None:
     state = database_state("postgresql+asyncpg://u:secret@localhost:1/none")
     assert state.kind == "failed"
     assert "secret" not in state.sentence

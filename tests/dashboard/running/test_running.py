@@ -96,7 +96,7 @@ def test_only_a_database_inside_a_home_may_be_written(
     assert inside == Home(own_home, f"sqlite:///{own_home / 'hormesis.sqlite'}")
     for url, part in (
         (f"sqlite:///{tmp_path / 'copy.sqlite'}", "outside the home"),
-        ("postgresql://host/study", "postgresql://host/study needs a driver"),
+        ("postgresql://host/study", "the database is not a local file"),
         ("sqlite://", "in memory"),
         ("no url", "not a database URL"),
     ):

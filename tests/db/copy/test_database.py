@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, event
 
 from hormesis.db.copy.changes import Changes
 from hormesis.db.copy.database import Copied, copy_database
 from hormesis.db.copy.rows import CopyError
 from hormesis.db.copy.weights import Homes
 from hormesis.db.engine import DatabaseProblem
-from hormesis.db.schema import Base, Scorer
+from hormesis.db.schema import Base
 from hormesis.db.schema.base import FOLLOWS
-from hormesis.db.write import write_session
 from tests.fixtures.database_files import make_old, snapshot, stamp_revision, url_of
 from tests.fixtures.named_rows import named_rows
 from tests.fixtures.shared_worlds import copy_database as copy_file
 
-POSTGRES = os.environ.get("HORMESIS_TEST_POSTGRES", "")
 PLACES = ("checkpoint.path",)
 """Left out: the seeded checkpoints have no weights."""
 
@@ -209,22 +206,3 @@ def test_databases_that_cannot_be_copied_into_stay_as_they_are(tiny_database: Pa
     with pytest.raises(CopyError, match="is the source itself"):
         copied(tiny_database, tiny_database)
     assert snapshot(tmp_path) == before
-
-
-@pytest.mark.skipif(not POSTGRES, reason="HORMESIS_TEST_POSTGRES names no empty PostgreSQL database")
-def test_postgresql_and_back(tiny_database: Path, tmp_path: Path) -> None:
-    homes = Homes((tiny_database.parent,), tmp_path)
-    changes, back = Changes(homes, texts=True), url_of(tmp_path / "back.sqlite")
-    engine = create_engine(POSTGRES)
-    try:
-        for added in (True, False):
-            result = copy_database(url_of(tiny_database), POSTGRES, [1], changes, lambda done, total: None)
-            assert bool(result.added.total()) is added
-        with write_session(engine) as session:
-            session.add(Scorer(name="later", revision="1"))  # its id is counted on from those given
-        copy_database(POSTGRES, back, [1], changes, lambda done, total: None)
-    finally:
-        Base.metadata.drop_all(engine)
-        with engine.begin() as connection:
-            connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
-    assert named_rows(back, without=PLACES) == named_rows(url_of(tiny_database), without=PLACES)
