@@ -14,6 +14,7 @@ import pytest
 
 from hormesis.dashboard.base import refresh
 from hormesis.db.processes import collect_garbage_rarely
+from tests.fixtures.postgres_server import DATABASE_KINDS
 from tests.fixtures.shared_worlds import shared_world
 
 if TYPE_CHECKING:
@@ -116,6 +117,15 @@ def postgres() -> Iterator[PostgresServer]:
 
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(params=DATABASE_KINDS)
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that is not there yet, or has no tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/d.db"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 @pytest.fixture(autouse=True)

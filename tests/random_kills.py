@@ -24,9 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fixtures.forked import forked_commands
-from tests.fixtures.tiny_study import assert_same_rows, command, environment, run, write_study
+from tests.fixtures.tiny_study import TWO_ARMS, assert_same_rows, command, environment, run, write_study
 
-TWO_ARMS = {'controls = ["clean-forum"]': "controls = []"}
 LONGEST_LIFE = 9.0
 """Seconds until a kill at the latest: a good part of a run."""
 DAMAGED_EVERY = 5

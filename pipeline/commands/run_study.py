@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hormesis.db.address import sqlite_path
 from hormesis.db.origin import Origin, remember
+from hormesis.db.problems import parse_url
 from hormesis.pipeline.checks.beginning import check_study
 from hormesis.pipeline.execution.arms import plan_arms
 from hormesis.pipeline.execution.executors import PoolExecutor
@@ -55,7 +57,9 @@ def run_study(
     _require_arm(config, arm)
     revisions = check_study(config, database_url).revisions
     study = register(config, home=home, database_url=database_url, revisions=revisions)
-    with study_lock(home, config.hash):
+    # Arms one by one, and machines on one server, work side by side; a SQLite file is one machine's.
+    side_by_side = arm is not None or sqlite_path(parse_url(database_url)) is None
+    with study_lock(home, config.hash, side_by_side=side_by_side):
         if origin is not None:
             remember(home, config.hash, origin)
         context = study.open(lambda: False)

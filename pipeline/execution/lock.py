@@ -19,13 +19,16 @@ class AlreadyRunning(ValueError):
 
 
 @contextmanager
-def study_lock(home: Path, study_hash: str) -> Iterator[None]:
-    """Hold the study's lock. Raises AlreadyRunning where another process holds it."""
+def study_lock(home: Path, study_hash: str, *, side_by_side: bool = False) -> Iterator[None]:
+    """Hold the study's lock, beside others that hold it `side_by_side` if this one does.
+
+    Raises AlreadyRunning where another process holds it otherwise.
+    """
     path = lock_path(home, study_hash)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if side_by_side else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
             process, _, host = handle.read().strip().partition(" ")
@@ -47,7 +50,7 @@ def is_held(home: Path, study_hash: str) -> bool:
         return False
     with path.open() as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
     return False

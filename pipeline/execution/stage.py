@@ -6,11 +6,11 @@ skipped; one that was cut runs again and finds its own files and rows, all writt
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,11 +41,12 @@ from hormesis.db.schema import (
     StageRun,
     utc_now,
 )
-from hormesis.db.write import read_session, write_session
+from hormesis.db.write import read_session
 from hormesis.pipeline.execution import provenance
 from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.foreign import FILES
+from hormesis.pipeline.execution.lease import Lease, StageHeld
 from hormesis.pipeline.execution.lock import taking_turns
 from hormesis.pipeline.execution.progress import Reporter, Stopped
 from hormesis.pipeline.execution.shortage import shortage
@@ -171,13 +172,21 @@ class StageRow:
         self._engine, self._home = context.engine, context.home
         self._columns = {"study_id": context.study_id, "stage": stage.name, "subject": subject.name}
         self.key = stage.key(context, subject)
+        self.lease = Lease(context.engine, (context.study_id, stage.name, subject.name))
         self._written = partial(stage.files, context, subject)
         self._model = subject.model
 
-    def _read(self) -> Row[str, str, float, list[dict[str, Any]] | None] | None:
-        columns = (StageRun.status, StageRun.input_hash, StageRun.seconds, StageRun.files)
+    def _read(self) -> Row[str, str, datetime, float, list[dict[str, Any]] | None] | None:
+        columns = (StageRun.status, StageRun.input_hash, StageRun.finished, StageRun.seconds, StageRun.files)
         with read_session(self._engine) as session:
             return session.execute(select(*columns).filter_by(**self._columns)).first()
+
+    @property
+    def finished(self) -> datetime | None:
+        """When this stage finished with the same inputs; None where it did not."""
+        row = self._read()
+        is_finished = row is not None and (row.status, row.input_hash) == ("done", self.key)
+        return row.finished if row is not None and is_finished else None
 
     @property
     def has_finished(self) -> bool:
@@ -244,27 +253,10 @@ class StageRow:
         row = self._read()
         return float(row.seconds or 0.0) if row is not None and row.input_hash == self.key else 0.0
 
-    def write(self, **columns: Any) -> None:
-        """Change columns of the row; it is made on first sight."""
-        with write_session(self._engine) as session:
-            row = session.scalar(select(StageRun).filter_by(**self._columns))
-            if row is None:
-                row = StageRun(**self._columns, packages={}, seconds=0.0)
-                session.add(row)
-            for name, value in columns.items():
-                setattr(row, name, value)
-
 
 def is_done(context: StudyContext, stage: Stage, subject: Subject) -> bool:
     """Whether this stage finished before with the same inputs."""
     return StageRow(context, stage, subject).is_done
-
-
-def announce(context: StudyContext, stage: Stage, subject: Subject) -> None:
-    """Show a stage as waiting, unless it is done already."""
-    row = StageRow(context, stage, subject)
-    if not row.has_finished:  # where files are lost, that is told when it runs again
-        row.write(input_hash=row.key, status="waiting", error=None, seconds=row.seconds)
 
 
 def _lacks_texts(context: StudyContext, subject: Subject) -> bool:
@@ -306,6 +298,7 @@ def run_stage(
     gather: Callable[[Stage, Subject], None] | None = None,
     inputs: Inputs = no_inputs,
     is_input: bool = False,
+    is_patient: bool = True,
     note: Callable[[str], None] = lambda line: None,
 ) -> bool:
     """Run a stage unless it is done; True where it ran.
@@ -313,9 +306,11 @@ def run_stage(
     `gather` is called first for a stage in which all processes of a distributed run take part. Files of
     `inputs` that are missing or damaged are made again before; `is_input`: this stage is one, so that its own
     are read too. `note` gets a line for each unit that was lost, and what the stage has to say. Raises
-    Stopped where the person asked for a stop, StageFailed (one line) where the work failed.
+    Stopped where the person asked for a stop, StageFailed (one line) where the work failed, and StageHeld
+    where another process runs the stage, unless `is_patient`: then it is waited for.
     """
     row = StageRow(context, stage, subject)
+    finished = row.finished
     if row.has_finished and not row.problems(as_input=is_input):
         return False
     if stage.level is not Level.STUDY and _lacks_texts(context, subject):
@@ -337,7 +332,25 @@ def run_stage(
                 run_stage(
                     context, earlier, of_subject, gather=gather, inputs=inputs, is_input=True, note=note
                 )
-    _run(context, stage, subject, row=row, gather=gather, note=note)
+    seconds_before = row.seconds
+    columns = {
+        "input_hash": row.key,
+        "error": None,
+        "started": utc_now(),
+        "finished": None,
+        "message": "",
+        "done": 0.0,
+        "total": 0.0,
+        "seconds": seconds_before,
+        "packages": provenance.packages(),
+        "git_revision": provenance.git_revision(),
+    }
+    if not row.lease.acquire(
+        columns, key=row.key, finished=finished, check=reporter.check, is_patient=is_patient
+    ):
+        return False
+    with row.lease.beating():
+        _run(context, stage, subject, row=row, seconds_before=seconds_before, gather=gather, note=note)
     return True
 
 
@@ -347,34 +360,22 @@ def _run(
     subject: Subject,
     *,
     row: StageRow,
+    seconds_before: float,
     gather: Callable[[Stage, Subject], None] | None,
     note: Callable[[str], None],
 ) -> None:
     """Run a stage and keep its state in its row; `seconds_before`: of work on the same inputs earlier."""
-    seconds_before, started = row.seconds, time.monotonic()
+    started = time.monotonic()
 
     def mark(**columns: Any) -> None:
         columns |= AT_END.get(columns.get("status", ""), {})
         if columns.get("status") == "done":
             columns["finished"] = utc_now()
-        row.write(heartbeat=utc_now(), seconds=seconds_before + time.monotonic() - started, **columns)
+        row.lease.write(heartbeat=utc_now(), seconds=seconds_before + time.monotonic() - started, **columns)
 
     def sink(done: float, total: float, *, unit: str, message: str) -> None:
         mark(done=done, total=total, unit=unit, message=message)
 
-    row.write(
-        input_hash=row.key,
-        status="running",
-        started=utc_now(),
-        finished=None,
-        message="",
-        done=0.0,
-        total=0.0,
-        host=provenance.host(),
-        pid=os.getpid(),
-        packages=provenance.packages(),
-        git_revision=provenance.git_revision(),
-    )
     words = partial(plain_words, folder=context.home, stage_name=stage.name)
     try:
         with marked_row(mark, words):
@@ -387,8 +388,8 @@ def _run(
                 measured_unit(context.home, path, FILES if path == Path(subject.model) else ("*",)).as_json()
                 for path in stage.files(context, subject)
             ]
-            row.write(files=files)
-    except Stopped:
+            row.lease.write(files=files)
+    except (Stopped, StageHeld):
         raise
     except Exception as error:
         raise StageFailed(f"{stage.name} of {subject.name}: {words(error)}") from error

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, Select, select
 
@@ -95,15 +96,19 @@ def study_row(engine: Engine, config: StudyConfig) -> int:
     return study_id
 
 
+def new_arm_row(context: StudyContext, arm: ArmPlan) -> dict[str, Any]:
+    """An arm's row before its mix is made."""
+    columns = {"name": arm.name, "kind": arm.kind, "share": arm.share, "seed": arm.seed}
+    return {"study_id": context.study_id, **columns, "composition": {}}
+
+
 def arm_row(context: StudyContext, arm: ArmPlan) -> int:
     """Id of an arm; its row is written on first sight."""
     study_id = context.study_id
     return _id_of_row(
         context.engine,
         select(Arm.id).where(Arm.study_id == study_id, Arm.name == arm.name),
-        lambda: Arm(
-            study_id=study_id, name=arm.name, kind=arm.kind, share=arm.share, seed=arm.seed, composition={}
-        ),
+        lambda: Arm(**new_arm_row(context, arm)),
     )
 
 

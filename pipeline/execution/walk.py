@@ -6,23 +6,27 @@ The one place that knows order, failure and stop; where the work is done is an e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from sqlalchemy import select
+
 from hormesis.db.contract.stages import Level
+from hormesis.db.schema import Arm, StageRun
+from hormesis.db.write import insert_missing, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.graph import Graph, Planned
+from hormesis.pipeline.execution.lease import StageHeld, is_free
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.execution.stage import (
     STUDY,
     Stage,
     StageFailed,
     Subject,
-    announce,
     plain_words,
     run_stage,
 )
-from hormesis.pipeline.execution.study import StudyHandle, arm_row
+from hormesis.pipeline.execution.study import StudyHandle, new_arm_row
 
 Watch = Callable[[int], None]
 """Called about twice a second with the study's id, so that a display can read the rows."""
@@ -37,6 +41,8 @@ class Task:
     stages: tuple[Stage, ...]
     before: tuple[Stage, ...] = ()
     """Stages of the whole study that have run, whose files these stages may read."""
+    is_patient: bool = True
+    """Whether a stage that another process runs is waited for."""
 
     def inputs(self, stage: Stage) -> list[Planned]:
         """Stages whose files one of the task's may read, in the order in which they run."""
@@ -57,7 +63,9 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """How the stages of a subject ended (`done`, `stopped`, `failed`), and whether anything had to be run."""
+    """How the stages of a subject ended (`done`, `stopped`, `failed`), or that another process runs one of
+    them (`held`); and whether anything had to be run.
+    """
 
     arm: str
     status: str
@@ -119,8 +127,16 @@ def run_task(
         context = task.study.open(should_stop)
         for stage in task.stages:
             has_run |= run_stage(
-                context, stage, task.subject, gather=gather, inputs=task.inputs, note=notes.append
+                context,
+                stage,
+                task.subject,
+                gather=gather,
+                inputs=task.inputs,
+                is_patient=task.is_patient,
+                note=notes.append,
             )
+    except StageHeld as error:
+        return TaskOutcome(name, "held", str(error), worked=has_run, notes=tuple(notes))
     except Stopped:
         return TaskOutcome(name, "stopped", worked=True, notes=tuple(notes))
     except StageFailed as error:
@@ -132,12 +148,34 @@ def run_task(
 
 
 def announce_all(context: StudyContext, planned: Iterable[Planned]) -> None:
-    """Rows of arms, and of the stages whose inputs are known beforehand, as waiting."""
-    for stage, subject in planned:
-        if subject.arm is not None:
-            arm_row(context, subject.arm)
-        if not stage.reads_rows:
-            announce(context, stage, subject)
+    """Rows of arms, and of the stages whose inputs are known beforehand, as waiting.
+
+    A stage that is done, or that another process runs, keeps its row.
+    """
+    pairs = list(planned)
+    keys = {
+        (stage.name, subject.name): stage.key(context, subject)
+        for stage, subject in pairs
+        if not stage.reads_rows
+    }
+    arms = {subject.arm.name: subject.arm for _, subject in pairs if subject.arm is not None}
+    new_arms = [new_arm_row(context, arm) for arm in arms.values()]
+    absent = {"status": "waiting", "packages": {}, "study_id": context.study_id}
+    with write_session(context.engine) as session:
+        insert_missing(session, Arm, new_arms, on=("study_id", "name"))
+        rows = session.scalars(select(StageRun).filter_by(study_id=context.study_id).with_for_update())
+        for row in rows:
+            key = keys.pop((row.stage, row.subject), None)
+            # Where files of a finished stage are lost, that is told when it runs again.
+            if key is None or (row.status, row.input_hash) == ("done", key) or not is_free(row):
+                continue
+            row.seconds = row.seconds if row.input_hash == key else 0.0
+            row.input_hash, row.status, row.error = key, "waiting", None
+        new_rows = [
+            absent | {"stage": stage, "subject": subject, "input_hash": key}
+            for (stage, subject), key in keys.items()
+        ]
+        insert_missing(session, StageRun, new_rows, on=("study_id", "stage", "subject"))
 
 
 def walk(
@@ -172,15 +210,23 @@ def walk(
         return outcome
     before = graph.before_arms(context.config)
     tasks = [
-        Task(study, subject, graph.of_subject(context.config, subject), before)
+        Task(study, subject, graph.of_subject(context.config, subject), before, is_patient=False)
         for subject in subjects(context)
     ]
-    for task, task_outcome in executor.run(tasks, look):
-        outcome.arms.append(task_outcome)
-        outcome.add(task_outcome)
-        if task_outcome.status == "done":
-            outcome.failures += _after_each(context, graph, task.subject)
-        look()
+    held_tasks: list[Task] = []
+    # What other processes run is waited for when there is nothing else to do.
+    while tasks and not outcome.stopped:
+        for task, task_outcome in executor.run(tasks, look):
+            outcome.worked |= task_outcome.worked
+            if task_outcome.status == "held":
+                held_tasks.append(replace(task, is_patient=True))
+                continue
+            outcome.arms.append(task_outcome)
+            outcome.add(task_outcome)
+            if task_outcome.status == "done":
+                outcome.failures += _after_each(context, graph, task.subject)
+            look()
+        tasks, held_tasks = held_tasks, []
     outcome.stopped |= executor.stopping
     for stages in _side_by_side(after_arms):
         if not outcome.stopped:

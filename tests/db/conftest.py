@@ -11,11 +11,8 @@ from hormesis.db.copy.changes import Changes
 from hormesis.db.copy.database import copy_database as copy_studies
 from hormesis.db.copy.weights import Homes
 from hormesis.db.engine import open_reader
-from tests.fixtures.postgres_server import PostgresServer
-from tests.fixtures.read_queries import Names
+from tests.fixtures.postgres_server import DATABASE_KINDS, PostgresServer
 from tests.fixtures.shared_worlds import copy_database
-
-KINDS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql")))
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +32,10 @@ def postgres_copy(postgres: PostgresServer, small_database: Path) -> str:
     return url
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=DATABASE_KINDS)
 def engine(request: pytest.FixtureRequest, path: Path) -> Engine:
     url = f"sqlite:///{path}" if request.param == "sqlite" else request.getfixturevalue("postgres_copy")
     return open_reader(url)
-
-
-@pytest.fixture(params=KINDS)
-def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database that is not there yet, or has no tables."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/d.db"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database()
 
 
 @pytest.fixture(scope="module")

@@ -149,6 +149,7 @@ def test_many_chunks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(session.scalars(select(TrainPoint.step)).all()) == 100
 
 
+@pytest.mark.parametrize("new_url", ["sqlite"], indirect=True)
 def test_numpy_numbers_are_stored_as_numbers(engine: Engine) -> None:
     row = {"arm_id": np.int64(1), "step": np.int32(5), "tokens": np.int64(7), "loss": np.float32(0.5)}
     with write_session(engine) as session:

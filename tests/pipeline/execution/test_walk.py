@@ -28,6 +28,7 @@ from hormesis.db.engine import open_reader, reading
 from hormesis.db.schema import EXTRA_SAMPLES
 from hormesis.pipeline.summaries.scorer_groups import FEWEST, NO_GROUP
 from tests.fixtures.tiny_study import (
+    BRIEF,
     assert_same_rows,
     command,
     environment,
@@ -36,17 +37,9 @@ from tests.fixtures.tiny_study import (
     run,
     write_study,
 )
-from tests.random_kills import TWO_ARMS, kill_at_random
+from tests.random_kills import kill_at_random
 
 KILLS = int(os.environ.get("HORMESIS_TEST_KILLS", "10"))
-BRIEF = TWO_ARMS | {
-    "clean_tokens = 16_000": "clean_tokens = 8_000",
-    "prompts = 24": "prompts = 12",
-    "random_directions = 2": "random_directions = 1",
-    "heldout_tokens = 1200": "heldout_tokens = 600",
-}
-"""Every stage and table of the small study in half its time, to be run again and again."""
-
 pytestmark = pytest.mark.slow
 
 

@@ -1,0 +1,156 @@
+"""Several machines on one database: no stage twice, both at work, a vanished one's stages taken over.
+
+A machine is a process under another host name (a UTS namespace), so that its processes cannot be looked up.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sqlalchemy import create_engine, text
+
+from hormesis.db.engine import open_writer
+from tests.fixtures.postgres_server import PostgresServer
+from tests.fixtures.tiny_study import BRIEF, assert_same_rows, command, environment, finished_study
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgresql")]
+AUDIT = {
+    "sqlite": (
+        "CREATE TABLE start (stage TEXT, subject TEXT, host TEXT)",
+        "CREATE TRIGGER started AFTER UPDATE ON stage_run WHEN NEW.started IS NOT OLD.started"
+        " BEGIN INSERT INTO start VALUES (NEW.stage, NEW.subject, NEW.host); END",
+    ),
+    "postgresql": (
+        "CREATE TABLE start (stage TEXT, subject TEXT, host TEXT)",
+        "CREATE FUNCTION note() RETURNS trigger AS $$ BEGIN INSERT INTO start VALUES (NEW.stage, NEW.subject,"
+        " NEW.host); RETURN NEW; END $$ LANGUAGE plpgsql",
+        "CREATE TRIGGER started AFTER UPDATE ON stage_run FOR EACH ROW"
+        " WHEN (NEW.started IS DISTINCT FROM OLD.started) EXECUTE FUNCTION note()",
+    ),
+}
+"""Notes each time that a stage is begun, by whoever does it (stages that read rows: from the second time)."""
+
+
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A study file and a home in which it ran on one machine."""
+    return finished_study(tmp_path_factory, "brief", BRIEF)
+
+
+def audited(url: str) -> str:
+    """An empty database that notes which stages are begun."""
+    engine = open_writer(url)
+    with engine.begin() as connection:
+        for statement in AUDIT[engine.dialect.name]:
+            connection.execute(text(statement))
+    engine.dispose()
+    return url
+
+
+def starts(url: str) -> Counter[tuple[str, str]]:
+    """How often each stage of each subject was begun."""
+    with create_engine(url).connect() as connection:
+        return Counter(
+            (stage, subject) for stage, subject, _ in connection.execute(text("SELECT * FROM start"))
+        )
+
+
+def stages(url: str) -> pd.DataFrame:
+    with create_engine(url).connect() as connection:
+        return pd.read_sql(text("SELECT * FROM stage_run"), connection)
+
+
+@contextmanager
+def machine(name: str, home: Path, url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A command on a machine of this name; it and its workers are killed at the end."""
+    if os.getuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("a second host name needs root and unshare")
+    script = f'hostname {name} && exec "$@"'
+    process = subprocess.Popen(
+        ["unshare", "--uts", "sh", "-c", script, "sh", *command(*arguments)],
+        env=environment(home, url),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate(timeout=500)
+    assert process.returncode == 0, errors
+
+
+def test_two_machines_share_a_study(
+    brief: tuple[Path, Path], tmp_path: Path, postgres: PostgresServer
+) -> None:
+    study, home = brief
+    url, shared = audited(postgres.new_database()), tmp_path / "home"
+    arguments = ("run", str(study), "--workers", "1")
+    with (
+        machine("first", shared, url, *arguments) as first,
+        machine("second", shared, url, *arguments) as second,
+    ):
+        ended(first)
+        ended(second)
+    assert set(starts(url).values()) == {1}
+    assert_same_rows(home, url)
+    rows = stages(url)
+    assert set(rows["host"]) == {"first", "second"}
+    by_host = {host: of_host for host, of_host in rows[rows["subject"] != "study"].groupby("host")}
+    first_rows, second_rows = by_host["first"], by_host["second"]
+    assert first_rows["started"].min() < second_rows["finished"].max()
+    assert second_rows["started"].min() < first_rows["finished"].max(), "both at work at once"
+
+
+def test_the_stages_of_a_vanished_machine_are_taken_over_after_the_lease(
+    brief: tuple[Path, Path], tmp_path: Path, postgres: PostgresServer
+) -> None:
+    study, home = brief
+    url, shared = audited(postgres.new_database()), tmp_path / "home"
+    arguments = ("run", str(study), "--workers", "1")
+    with machine("first", shared, url, *arguments):
+        cut = "train"
+        while not ((rows := stages(url))[rows["stage"] == cut]["done"] > 0).any():
+            time.sleep(0.1)
+    rows = stages(url)
+    cut_rows = rows[rows["status"] == "running"]
+    assert len(cut_rows) == 1
+    with machine("second", shared, url, *arguments) as second:
+        ended(second)
+    assert_same_rows(home, url)
+    again = {key for key, count in starts(url).items() if count > 1}
+    assert again == set(zip(cut_rows["stage"], cut_rows["subject"], strict=True))
+    taken_over = stages(url).set_index(["stage", "subject"]).loc[list(again)]
+    assert set(taken_over["host"]) == {"second"}
+
+
+def test_arms_run_apart_do_no_stage_twice(brief: tuple[Path, Path], tmp_path: Path) -> None:
+    study, home = brief
+    shared = tmp_path / "home"
+    shared.mkdir()
+    url = audited(f"sqlite:///{shared}/hormesis.sqlite")
+    arms = [("run", str(study), "--arm", name) for name in ("toxic-0-s0", "toxic-25-s0")]
+    with machine("first", shared, url, *arms[0]) as first, machine("first", shared, url, *arms[1]) as second:
+        ended(first)
+        ended(second)
+    with machine("first", shared, url, "run", str(study)) as rest:
+        ended(rest)
+    assert set(starts(url).values()) == {1}
+    assert_same_rows(home, shared)
