@@ -12,6 +12,7 @@ from hormesis.db.copy.database import copy_database as copy_studies
 from hormesis.db.copy.weights import Homes
 from hormesis.db.engine import open_reader
 from tests.fixtures.postgres_server import DATABASE_KINDS, PostgresServer
+from tests.fixtures.read_queries import Names
 from tests.fixtures.shared_worlds import copy_database
 
 
