@@ -108,7 +108,7 @@ def _run(
     config: StudyConfig, as_json: bool, begun: Origin, *, workers: int | None = None, arm: str | None = None
 ) -> None:
     """Run a study, here or as one process of `torchrun`; `begun` says how the study was named."""
-    from hormesis.pipeline.execution.workers import is_distributed, start_server
+    from hormesis.pipeline.execution.executors.workers import is_distributed, start_server
 
     if not is_distributed():
         start_server()  # before anything here imports torch: the two import side by side

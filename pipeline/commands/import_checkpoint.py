@@ -15,10 +15,10 @@ from hormesis.db.schema import Checkpoint
 from hormesis.db.write import read_session
 from hormesis.pipeline.checks.beginning import check_study
 from hormesis.pipeline.checks.sizes import check_size
-from hormesis.pipeline.execution import workers
 from hormesis.pipeline.execution.arms import checkpoint_arm, plan_arms
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.execution.executors import InlineExecutor
+from hormesis.pipeline.execution.executors import workers
+from hormesis.pipeline.execution.executors.processes import InlineExecutor
 from hormesis.pipeline.execution.lock import study_lock
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import register

@@ -15,9 +15,9 @@ from hormesis.db.schema import Arm, StageRun, Study, TrainPoint
 from hormesis.pipeline.checks.beginning import check_study
 from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.executors.workers import cores
 from hormesis.pipeline.execution.graph import arm_subjects
 from hormesis.pipeline.execution.stage import STUDY, arm_of
-from hormesis.pipeline.execution.workers import cores
 from hormesis.pipeline.methods.objectives import OBJECTIVES
 from hormesis.pipeline.stages import GRAPH, TOY
 from hormesis.pipeline.stages.toy import models as toy_models

@@ -9,7 +9,8 @@ from hormesis.db.origin import Origin, remember
 from hormesis.db.problems import parse_url
 from hormesis.pipeline.checks.beginning import check_study
 from hormesis.pipeline.execution.arms import plan_arms
-from hormesis.pipeline.execution.executors import PoolExecutor
+from hormesis.pipeline.execution.executors.processes import PoolExecutor
+from hormesis.pipeline.execution.executors.workers import TWO_THREADS, cores, threads_of
 from hormesis.pipeline.execution.graph import arm_subjects
 from hormesis.pipeline.execution.lock import study_lock
 from hormesis.pipeline.execution.progress import Stopped
@@ -17,7 +18,6 @@ from hormesis.pipeline.execution.stage import StageFailed
 from hormesis.pipeline.execution.study import register
 from hormesis.pipeline.execution.threads import stop_on_ctrl_c
 from hormesis.pipeline.execution.walk import Outcome, Watch, announce_all, walk
-from hormesis.pipeline.execution.workers import TWO_THREADS, cores, threads_of
 from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
 from hormesis.pipeline.study.scales import architecture, parameters
@@ -103,7 +103,7 @@ def run_distributed(
 
     A training that fails ends the walk: `torchrun` then ends the other processes, which are in it.
     """
-    from hormesis.pipeline.execution.torchrun import TorchrunExecutor, follow, process_group
+    from hormesis.pipeline.execution.executors.torchrun import TorchrunExecutor, follow, process_group
 
     with process_group() as is_first:
         if not is_first:

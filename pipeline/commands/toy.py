@@ -105,9 +105,9 @@ def toy(
 
 def _run_all(configs: list[ToyConfig], wanted_runs: ToyRequest, as_json: bool) -> None:
     """Run every configuration (one a setting), side by side where there are cores, and print the effects."""
+    from hormesis.pipeline.execution.executors.workers import cores
     from hormesis.pipeline.execution.progress import Stopped
     from hormesis.pipeline.execution.threads import stop_on_ctrl_c
-    from hormesis.pipeline.execution.workers import cores
 
     require_openable(database_url())
     console = Terminal()

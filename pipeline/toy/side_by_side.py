@@ -16,10 +16,10 @@ from sqlalchemy import select
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import ToyExperiment
 from hormesis.db.write import read_session
-from hormesis.pipeline.execution import workers
+from hormesis.pipeline.execution.executors import workers
+from hormesis.pipeline.execution.executors.workers import Workers
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.execution.stage import plain_words
-from hormesis.pipeline.execution.workers import Workers
 from hormesis.pipeline.toy import store
 from hormesis.pipeline.toy.config import ToyConfig, ToyRequest
 from hormesis.pipeline.toy.runner import Outcome, ToyError, run_toy

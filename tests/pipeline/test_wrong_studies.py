@@ -46,7 +46,7 @@ def test_what_is_wrong_is_refused_before_anything_is_written(
     if code == 2:
         line = capsys.readouterr().err.strip()
         assert line.startswith("hormesis: ") and "\n" not in line and len(line) < 600
-        monkeypatch.setattr("hormesis.pipeline.execution.workers.start_server", lambda: None)
+        monkeypatch.setattr("hormesis.pipeline.execution.executors.workers.start_server", lambda: None)
         assert called(["run", str(study)], monkeypatch) == 2
         assert capsys.readouterr().err.strip() == line and not list(own_home.glob("*"))
 

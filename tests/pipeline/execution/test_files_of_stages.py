@@ -19,7 +19,7 @@ from hormesis.db.schema import StageRun
 from hormesis.db.write import write_session
 from hormesis.pipeline.commands.plan import _measured
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.execution.executors import InlineExecutor
+from hormesis.pipeline.execution.executors.processes import InlineExecutor
 from hormesis.pipeline.execution.graph import Graph, arm_subjects
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Stage, Subject, arm_of

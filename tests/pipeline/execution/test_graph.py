@@ -18,7 +18,7 @@ from hormesis.db.engine import open_reader
 from hormesis.db.read import stage_runs
 from hormesis.pipeline.commands.run_study import run_study
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.execution.executors import InlineExecutor, PoolExecutor
+from hormesis.pipeline.execution.executors.processes import InlineExecutor, PoolExecutor
 from hormesis.pipeline.execution.graph import Graph, GraphError, arm_subjects
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import STUDY, Stage, Subject

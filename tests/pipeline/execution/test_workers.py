@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hormesis.pipeline.execution import workers
+from hormesis.pipeline.execution.executors import workers
 
 STARTING = """
 import os, time
-from hormesis.pipeline.execution.workers import Workers, start_server
+from hormesis.pipeline.execution.executors.workers import Workers, start_server
 
 start_server()
 """

@@ -17,7 +17,7 @@ from hormesis.db.engine import open_reader, open_writer
 from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMean, ToyMeasure, ToyPoint, ToyRun
 from hormesis.db.write import read_session
 from hormesis.pipeline import cli
-from hormesis.pipeline.execution import workers
+from hormesis.pipeline.execution.executors import workers
 from hormesis.pipeline.execution.lock import study_lock
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.toy import runner

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from hormesis.pipeline.execution.executors.workers import cores, limit_threads
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.execution.stage import Stage, StageFailed, Subject
 from hormesis.pipeline.execution.study import StudyHandle
 from hormesis.pipeline.execution.walk import Task, TaskOutcome, run_task
-from hormesis.pipeline.execution.workers import cores, limit_threads
 
 LONGEST_WAIT = timedelta(days=7)
 """Processes wait for the first one while it probes and generates; that may take long."""

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
-from hormesis.pipeline.execution import workers
+from hormesis.pipeline.execution.executors import workers
 from hormesis.pipeline.execution.shortage import free_memory
 from hormesis.pipeline.execution.threads import Background
 from hormesis.pipeline.execution.walk import Task, TaskOutcome, run_task
