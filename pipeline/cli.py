@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -97,27 +97,39 @@ def run(
     arm: Annotated[
         str | None, typer.Option("--arm", help="Only this arm, e.g. toxic-10-s0, up to its scores.")
     ] = None,
+    on: Annotated[
+        Literal["ray"] | None,
+        typer.Option("--on", help="A Ray cluster: RAY_ADDRESS, or the one here."),
+    ] = None,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a study; running it again goes on where it was cut, and does nothing where it is finished."""
-    _run(_study(study, data), as_json, origin(study, data), workers=workers, arm=arm)
+    if on and workers:
+        raise ConfigError("--workers is of this machine; on a Ray cluster its own cores and GPUs decide")
+    _run(_study(study, data), as_json, origin(study, data), workers=workers, arm=arm, on_ray=on == "ray")
 
 
 def _run(
-    config: StudyConfig, as_json: bool, begun: Origin, *, workers: int | None = None, arm: str | None = None
+    config: StudyConfig,
+    as_json: bool,
+    begun: Origin,
+    *,
+    workers: int | None = None,
+    arm: str | None = None,
+    on_ray: bool = False,
 ) -> None:
-    """Run a study, here or as one process of `torchrun`; `begun` says how the study was named."""
+    """Run a study, here, on a Ray cluster or as one process of `torchrun`; `begun`: how it was named."""
     from hormesis.pipeline.execution.executors.workers import is_distributed, start_server
 
-    if not is_distributed():
+    if not is_distributed() and not on_ray:
         start_server()  # before anything here imports torch: the two import side by side
     from hormesis.pipeline.commands.run_study import run_distributed, run_study
     from hormesis.pipeline.commands.status import watching
 
     if is_distributed():
-        if arm is not None:
-            raise ConfigError("--arm runs one process; start it without torchrun")
+        if arm is not None or on_ray:
+            raise ConfigError("--arm and --on start processes of their own; use them without torchrun")
         distributed = run_distributed(config, home=home(), database_url=database_url(), origin=begun)
         if distributed is not None:
             _report_run(config, distributed, as_json)
@@ -132,6 +144,7 @@ def _run(
             arm=arm,
             watch=watch,
             origin=begun,
+            on_ray=on_ray,
         )
     _report_run(config, outcome, as_json, arm=arm)
 

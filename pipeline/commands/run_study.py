@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hormesis.db.address import sqlite_path
 from hormesis.db.origin import Origin, remember
@@ -22,6 +25,9 @@ from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
 from hormesis.pipeline.study.scales import architecture, parameters
 from hormesis.pipeline.text.source_rows import describe_sources
+
+if TYPE_CHECKING:
+    from hormesis.pipeline.execution.executors.ray_cluster import RayExecutor
 
 
 def worker_count(config: StudyConfig, workers: int | None = None) -> tuple[int, int]:
@@ -46,13 +52,15 @@ def run_study(
     arm: str | None = None,
     watch: Watch = lambda study_id: None,
     origin: Origin | None = None,
+    on_ray: bool = False,
 ) -> Outcome:
     """Run what is not yet done of a study; running again goes on where it was cut.
 
     `arm`: only this arm's part of the graph, with the text that all arms share. `origin` is how the study was
     named, kept in the home so that it can be resumed by name. Raises ConfigError for an unknown arm,
     DatabaseProblem, SourceError and the like (ValueError, one line) for what stops the whole study before any
-    arm; an arm that fails is in the outcome and does not stop the others.
+    arm; an arm that fails is in the outcome and does not stop the others. `on_ray`: on a Ray cluster, which
+    raises ClusterProblem where there is none.
     """
     _require_arm(config, arm)
     revisions = check_study(config, database_url).revisions
@@ -69,25 +77,39 @@ def run_study(
             return Outcome(study.study_id)
         planned = GRAPH.plan(config, subjects)
         announce_all(context, [pair for pair in planned if arm is None or pair[1] in subjects])
-        executor = PoolExecutor(*worker_count(config, workers))
-        finished = False
-        try:
-            with stop_on_ctrl_c(executor.ask_to_stop):
-                outcome = walk(
-                    study,
-                    GRAPH,
-                    executor,
-                    subjects=lambda _: subjects,
-                    after_arms=GRAPH.after_arms(config) if arm is None else (),
-                    watch=watch,
-                )
-                finished = True
-        finally:
-            if not finished:
-                executor.ask_to_stop()
-            executor.close(wait=finished)
+        count, threads = worker_count(config, workers)
+        opened = _cluster(database_url, threads) if on_ray else _pool(count, threads)
+        with opened as executor, stop_on_ctrl_c(executor.ask_to_stop):
+            outcome = walk(
+                study,
+                GRAPH,
+                executor,
+                subjects=lambda _: subjects,
+                after_arms=GRAPH.after_arms(config) if arm is None else (),
+                watch=watch,
+            )
     outcome.worked |= arm is None
     return outcome
+
+
+@contextmanager
+def _pool(count: int, threads: int) -> Iterator[PoolExecutor]:
+    """Worker processes of this machine, which end with the block."""
+    executor, is_over = PoolExecutor(count, threads), False
+    try:
+        yield executor
+        is_over = True
+    finally:
+        if not is_over:
+            executor.ask_to_stop()
+        executor.close(wait=is_over)
+
+
+def _cluster(database_url: str, threads: int) -> AbstractContextManager[RayExecutor]:
+    # Imported here: most runs need no cluster.
+    from hormesis.pipeline.execution.executors.ray_cluster import ray_executor
+
+    return ray_executor(database_url, threads=threads)
 
 
 def _require_arm(config: StudyConfig, arm: str | None) -> None:

@@ -217,12 +217,11 @@ def walk(
     # What other processes run is waited for when there is nothing else to do.
     while tasks and not outcome.stopped:
         for task, task_outcome in executor.run(tasks, look):
-            outcome.worked |= task_outcome.worked
+            outcome.add(task_outcome)
             if task_outcome.status == "held":
                 held_tasks.append(replace(task, is_patient=True))
                 continue
             outcome.arms.append(task_outcome)
-            outcome.add(task_outcome)
             if task_outcome.status == "done":
                 outcome.failures += _after_each(context, graph, task.subject)
             look()

@@ -1,1 +1,1 @@
-"""Executors of a study's graph: processes of one machine, those of `torchrun`, and workers of a Ray cluster."""
+"""Executors of a study's graph: a machine's processes, those of `torchrun`, workers of a Ray cluster."""

@@ -10,63 +10,23 @@ import shutil
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from sqlalchemy import create_engine, text
 
-from hormesis.db.engine import open_writer
+from tests.fixtures.audit import audited, stages, starts
 from tests.fixtures.postgres_server import PostgresServer
 from tests.fixtures.tiny_study import BRIEF, assert_same_rows, command, environment, finished_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgresql")]
-AUDIT = {
-    "sqlite": (
-        "CREATE TABLE start (stage TEXT, subject TEXT, host TEXT)",
-        "CREATE TRIGGER started AFTER UPDATE ON stage_run WHEN NEW.started IS NOT OLD.started"
-        " BEGIN INSERT INTO start VALUES (NEW.stage, NEW.subject, NEW.host); END",
-    ),
-    "postgresql": (
-        "CREATE TABLE start (stage TEXT, subject TEXT, host TEXT)",
-        "CREATE FUNCTION note() RETURNS trigger AS $$ BEGIN INSERT INTO start VALUES (NEW.stage, NEW.subject,"
-        " NEW.host); RETURN NEW; END $$ LANGUAGE plpgsql",
-        "CREATE TRIGGER started AFTER UPDATE ON stage_run FOR EACH ROW"
-        " WHEN (NEW.started IS DISTINCT FROM OLD.started) EXECUTE FUNCTION note()",
-    ),
-}
-"""Notes each time that a stage is begun, by whoever does it (stages that read rows: from the second time)."""
 
 
 @pytest.fixture(scope="module")
 def brief(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A study file and a home in which it ran on one machine."""
     return finished_study(tmp_path_factory, "brief", BRIEF)
-
-
-def audited(url: str) -> str:
-    """An empty database that notes which stages are begun."""
-    engine = open_writer(url)
-    with engine.begin() as connection:
-        for statement in AUDIT[engine.dialect.name]:
-            connection.execute(text(statement))
-    engine.dispose()
-    return url
-
-
-def starts(url: str) -> Counter[tuple[str, str]]:
-    """How often each stage of each subject was begun."""
-    with create_engine(url).connect() as connection:
-        rows = connection.execute(text("SELECT stage, subject FROM start"))
-        return Counter((stage, subject) for stage, subject in rows)
-
-
-def stages(url: str) -> pd.DataFrame:
-    with create_engine(url).connect() as connection:
-        return pd.read_sql(text("SELECT * FROM stage_run"), connection)
 
 
 @contextmanager

@@ -1,0 +1,164 @@
+"""A study on a Ray cluster: the rows of a local run, and every loss costs the stage that it fell in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hormesis.dashboard.launch import free_port
+from tests.fixtures.audit import audited, stages, starts
+from tests.fixtures.postgres_server import PostgresServer
+from tests.fixtures.tiny_study import BRIEF, assert_same_rows, command, environment, finished_study
+
+pytest.importorskip("ray", reason="Ray is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgresql")]
+
+
+class Cluster:
+    """A head with a number of cores, on ports and in a folder of its own."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._folder, self.address = folder, f"127.0.0.1:{port}"
+        self.environment = {
+            "RAY_ADDRESS": self.address,
+            "RAY_TMPDIR": str(folder),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "PYTHONSAFEPATH": "1",
+        }
+
+    def start(self, cores: int) -> None:
+        options = ["--head", "--port", self.address.rpartition(":")[2], "--num-cpus", str(cores)]
+        options += ["--num-gpus", "0", "--include-dashboard=false", "--temp-dir", str(self._folder)]
+        variables = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        script = [str(Path(sys.executable).with_name("ray")), "start", *options]
+        subprocess.run(script, env=variables | self.environment, check=True, capture_output=True, timeout=120)
+
+    def kill(self, name: str = "") -> None:
+        """Kill the processes of this cluster whose command names this program."""
+        for process in psutil.process_iter(["cmdline"]):
+            words = " ".join(process.info["cmdline"] or [])
+            if str(self._folder) in words and name in words:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster of four cores. The path of its sockets must be short."""
+    folder = Path(f"/tmp/ray-{os.getpid()}")
+    cluster = Cluster(folder, free_port("127.0.0.1", 0))
+    cluster.start(4)
+    yield cluster
+    cluster.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A study file of two arms and a home in which it ran on this machine alone."""
+    return finished_study(tmp_path_factory, "brief", BRIEF)
+
+
+def start(cluster: Cluster, study: Path, home: Path, url: str | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command("run", str(study), "--on", "ray"),
+        env=environment(home, url) | cluster.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate(timeout=500)
+    assert process.returncode == 0, errors
+
+
+def worker_of(url: str, stage: str) -> int:
+    """The process that runs this stage on some arm, as soon as there is one."""
+    while True:
+        rows = stages(url)
+        running = rows[(rows["stage"] == stage) & (rows["status"] == "running")]
+        if len(running):
+            return int(running["pid"].iloc[0])
+        time.sleep(0.02)
+
+
+def test_rows_are_those_of_a_local_run_and_two_workers_are_at_work_at_once(
+    brief: tuple[Path, Path], cluster: Cluster, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    study, home = brief
+    url = audited(postgres.new_database())
+    finish(start(cluster, study, tmp_path / "home", url))
+    assert_same_rows(home, url)
+    assert set(starts(url).values()) == {1}
+    trainings = stages(url).query("stage == 'train'")
+    assert len(trainings) == trainings["pid"].nunique() == 2
+    assert trainings["started"].max() < trainings["finished"].min(), "both were at work at once"
+
+
+@pytest.mark.parametrize("stage", ["train", "generate"])
+def test_a_worker_that_is_killed_costs_its_stage_alone(
+    stage: str, brief: tuple[Path, Path], cluster: Cluster, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    study, home = brief
+    url, own_home = audited(postgres.new_database()), tmp_path / "home"
+    if stage != "train":  # what comes before is found by its hash
+        shutil.copytree(home / "files", own_home / "files")
+    process = start(cluster, study, own_home, url)
+    os.kill(worker_of(url, stage), signal.SIGKILL)
+    finish(process)
+    assert_same_rows(home, url)
+    repeated = {name: count for (name, _), count in starts(url).items() if count > 1}
+    assert repeated == {stage: 2}
+
+
+def test_a_lost_head_is_one_line_and_a_new_one_goes_on(
+    brief: tuple[Path, Path], cluster: Cluster, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    study, home = brief
+    url, own_home = audited(postgres.new_database()), tmp_path / "home"
+    process = start(cluster, study, own_home, url)
+    worker_of(url, "train")
+    done = {row.stage for row in stages(url).itertuples() if row.status == "done"}
+    assert "text" in done
+    cluster.kill("gcs_server")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "was lost; what is done is kept: start it again" in errors.strip().splitlines()[-1]
+    cluster.kill()
+    cluster.start(2)
+    finish(start(cluster, study, own_home, url))
+    assert_same_rows(home, url)
+    assert {name for (name, _), count in starts(url).items() if count > 1} <= {"train"}
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers on"),
+        ("nonsense", "RAY_ADDRESS: Invalid address format: nonsense"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_line(
+    address: str, sentence: str, cluster: Cluster, brief: tuple[Path, Path], tmp_path: Path
+) -> None:
+    study, home = brief
+    shutil.copytree(home / "files", tmp_path / "home" / "files")
+    variables = environment(tmp_path / "home") | cluster.environment | {"RAY_ADDRESS": address}
+    process = subprocess.run(
+        command("run", str(study), "--on", "ray"), env=variables, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 2
+    assert sentence in process.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in process.stderr
