@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hormesis.dashboard.access.audience import Audience, audience_of_server
+from hormesis.dashboard.access.audience import audience_of_server
 from hormesis.dashboard.access.guard import Guard
 from hormesis.dashboard.running.download_lifetime import keep_downloads
 from hormesis.db.contract.hosts import Hosts
@@ -34,8 +34,8 @@ class HostCheck:
     page of another site may use the dashboard, nor show it in a frame, where a click could be led astray.
     """
 
-    def __init__(self, app: ASGIApp, *, audience: Audience) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp) -> None:
+        self._app, audience = app, audience_of_server()
         self._hosts = Hosts(
             # Without an address Streamlit listens on every one; nobody said that others may use them.
             address=audience.address or "127.0.0.1",
@@ -71,6 +71,4 @@ if __name__ == "__main__":
     draw_page()
 else:
     keep_downloads()
-    audience = audience_of_server()
-    checks = [Middleware(check, audience=audience) for check in (HostCheck, Guard)]
-    app = st.App(__file__, middleware=checks)
+    app = st.App(__file__, middleware=[Middleware(HostCheck), Middleware(Guard)])

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hormesis.dashboard.access import oidc
-from hormesis.dashboard.access.audience import AccessProblem, Audience, LogIn, log_in_of
+from hormesis.dashboard.access.audience import AccessProblem, Audience, LogIn, audience_of_server, log_in_of
 from hormesis.db.contract.tokens import is_same, token_from_environment
 
 COOKIE = "hormesis_viewer"
@@ -42,8 +42,9 @@ class Guard:
     Where Streamlit's OpenID Connect is set up the pages themselves ask (`oidc.py`).
     """
 
-    def __init__(self, app: ASGIApp, *, audience: Audience) -> None:
-        self._app, self._audience = app, audience
+    def __init__(self, app: ASGIApp, *, audience: Audience | None = None) -> None:
+        """`audience`: that of the server by default, whose options are read now and not before."""
+        self._app, self._audience = app, audience or audience_of_server()
         self._token = token_from_environment() or ""
         self._signer = TimestampSigner(
             self._token, salt=COOKIE, key_derivation="hmac", digest_method=hashlib.sha256
@@ -51,7 +52,7 @@ class Guard:
         self._wrong: deque[float] = deque(maxlen=MOST_WRONG)
         self._log_in: LogIn | AccessProblem
         try:
-            self._log_in = log_in_of(audience)
+            self._log_in = log_in_of(self._audience)
         except AccessProblem as problem:
             self._log_in = problem
         if self._log_in == "oidc":
@@ -72,7 +73,7 @@ class Guard:
         connection = HTTPConnection(scope)
         if not self._audience.is_shared:
             # No browser speaks HTTP/1.0, and a proxy that was not set up otherwise does.
-            is_proxied = scope["http_version"] == "1.0" or any(map(connection.headers.get, FORWARDED))
+            is_proxied = scope.get("http_version") == "1.0" or any(map(connection.headers.get, FORWARDED))
             return PlainTextResponse(UNTOLD, 403) if is_proxied else None
         if scope["path"] == self._audience.base_path + HEALTH:
             return None
@@ -118,7 +119,7 @@ async def _sent_token(request: Request) -> bytes:
         body += part
         if len(body) > MAX_FORM_BYTES:
             return b""
-    return parse_qs(body).get(b"token", [b""])[0].strip()
+    return parse_qs(body.decode("latin-1")).get("token", [""])[0].strip().encode()
 
 
 def _address(scope: Scope, base_path: str) -> str:

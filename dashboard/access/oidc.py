@@ -15,7 +15,7 @@ def is_let_in() -> bool:
     """Whether the page may be drawn; draws the log-in in its place where it may not be."""
     if not PAGES_ASK.is_set() or st.user.get("is_logged_in"):
         return True
-    section = st.secrets.get("auth", {})
+    section = st.secrets.get("auth", {}) if st.secrets.load_if_toml_exists() else {}
     providers = [name for name, value in section.items() if isinstance(value, Mapping)]
     st.subheader("Log in to Hormesis")
     for name in ["default"] if "client_id" in section else providers:
