@@ -1,4 +1,4 @@
-"""A dashboard served to a team: the README's lines for nginx and the shell, a log-in, one model service for two."""
+"""A dashboard served to a team: the README's lines for nginx, the log-in, one model service for two."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def team(finished_url: str, small_database: Path, tmp_path_factory: pytest.TempP
             snippet=snippet,
             bare_port=team.bare_port,
             untold=finished_url,
-        )  # fmt: skip
+        )
     )
     environment = os.environ | {"HORMESIS_DB": f"sqlite:///{small_database}", "HORMESIS_TOKEN": TOKEN}
     proxy = subprocess.Popen([NGINX, "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")])
@@ -107,7 +107,7 @@ def log_in(page: Page, token: str) -> None:
 
 def test_a_viewer_logs_in_sees_a_deep_link_and_starts_nothing(team: Team, context: BrowserContext) -> None:
     page = context.new_page()
-    link = f"{team.url}/tradeoffs?study=seeded+test+data"
+    link = f"{team.url}/geometry?part=Heads"
     page.goto(link)
     expect(page.get_by_label("Token")).to_be_focused()
     log_in(page, TOKEN[:-1])
@@ -115,16 +115,16 @@ def test_a_viewer_logs_in_sees_a_deep_link_and_starts_nothing(team: Team, contex
     assert not context.cookies() and page.url == link
     log_in(page, TOKEN)
     settle(page)
-    expect(page.locator(".st-key-tradeoff .js-plotly-plot")).to_be_visible()
-    assert page.url.startswith(link)
+    expect(page.get_by_role("radio", name="Heads", exact=True)).to_be_checked()
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    assert page.url == link
     (cookie,) = [cookie for cookie in context.cookies(team.url) if cookie["name"] == COOKIE]
     assert (cookie["path"], cookie["httpOnly"], cookie["sameSite"]) == ("/hormesis", True, "Lax")
     page.get_by_role("link", name="Runs", exact=True).click()
     page.wait_for_url(f"{team.url}/runs**")
     page.get_by_role("tab", name="Start a study").click()
-    expect(
-        page.get_by_text(f"served by a proxy as {LOCAL_NAME}, where others could reach it").last
-    ).to_be_visible()
+    refusal = page.get_by_text(f"served by a proxy as {LOCAL_NAME}, where others could reach it")
+    expect(refusal.last).to_be_visible()
     assert page.get_by_role("button", name="Start", exact=False).count() == 0
     with page.expect_download() as download:
         page.get_by_role("button", name="Report (HTML)").click()
@@ -173,11 +173,11 @@ def test_two_dashboards_steer_on_one_service_with_a_token(
         served(world.url, everywhere.replace("0.0.0.0", "127.0.0.1")) as second,
     ):
         assert httpx.get(f"{everywhere.replace('0.0.0.0', '127.0.0.1')}/models").status_code == 401
-        pages = {Live(world, url): context.new_page() for url in (first, second)}
-        for live, page in pages.items():
+        pages = [(Live(world, url), context.new_page()) for url in (first, second)]
+        for live, page in pages:
             opened(page, steer(live, prompt="the baker sells", model1=TEN, model2=TEN))
-        for page in pages.values():
+        for _, page in pages:
             generate(page)
-        for live, page in pages.items():
+        for live, page in pages:
             expected = expected_texts(live, [pane(number), pane(number, 2.0)], "the baker sells")
             assert texts(panes_of(page, 1, "done")) == expected
