@@ -73,7 +73,8 @@ class Guard:
         connection = HTTPConnection(scope)
         if not self._audience.is_shared:
             # No browser speaks HTTP/1.0, and a proxy that was not set up otherwise does.
-            is_proxied = scope.get("http_version") == "1.0" or any(map(connection.headers.get, FORWARDED))
+            is_old = scope.get("http_version") == "1.0"
+            is_proxied = is_old or any(name in connection.headers for name in FORWARDED)
             return PlainTextResponse(UNTOLD, 403) if is_proxied else None
         if scope["path"] == self._audience.base_path + HEALTH:
             return None
