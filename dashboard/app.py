@@ -14,6 +14,8 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hormesis.dashboard.access.audience import audience_of_server
+from hormesis.dashboard.access.guard import Guard
 from hormesis.dashboard.running.download_lifetime import keep_downloads
 from hormesis.db.contract.hosts import Hosts
 
@@ -28,17 +30,17 @@ POLICY = (
 class HostCheck:
     """Answers, over HTTP and WebSocket, only to the names that the server was started for (plain ASGI).
 
-    These are the names of `server.address`, and those of Streamlit's `server.allowedHosts`. No page of
-    another site may use the dashboard, nor show it in a frame of its own, where a click could be led astray.
+    These are the names of `server.address`, and those of `--allow` or Streamlit's `server.allowedHosts`. No
+    page of another site may use the dashboard, nor show it in a frame, where a click could be led astray.
     """
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self._app, audience = app, audience_of_server()
         self._hosts = Hosts(
             # Without an address Streamlit listens on every one; nobody said that others may use them.
-            address=st.get_option("server.address") or "127.0.0.1",
+            address=audience.address or "127.0.0.1",
             machine=socket.gethostname(),
-            also=tuple(st.get_option("server.allowedHosts") or ()),
+            also=audience.names,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,4 +71,4 @@ if __name__ == "__main__":
     draw_page()
 else:
     keep_downloads()
-    app = st.App(__file__, middleware=[Middleware(HostCheck)])
+    app = st.App(__file__, middleware=[Middleware(HostCheck), Middleware(Guard)])

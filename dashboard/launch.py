@@ -26,8 +26,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from hormesis.dashboard.access.audience import (
+    ALLOW,
+    AccessProblem,
+    Audience,
+    audience_of_server,
+    base_path_of,
+    log_in_of,
+    names_of,
+)
 from hormesis.dashboard.running.service_process import ServiceProcess, keep
 from hormesis.db.contract.hosts import server_url
+from hormesis.db.contract.tokens import SERVICE_TOKEN, TOKEN_VARIABLE
 from hormesis.db.location import READ_ONLY, database_url, require_openable, with_database
 from hormesis.db.problems import DatabaseProblem
 from hormesis.db.processes import is_running
@@ -79,16 +89,19 @@ def free_port(host: str, port: int) -> int:
     raise LaunchError(f"no free port from {port} to {port + 20} on {host}; choose another with --port")
 
 
-def _options(port: int, host: str) -> dict[str, Any]:
+def _options(port: int, audience: Audience) -> dict[str, Any]:
     """Streamlit's options that are not in the file beside the page."""
     return {
         "server.port": port,
-        "server.address": host,
+        "server.address": audience.address,
+        "server.baseUrlPath": audience.base_path,
+        # Where a proxy passes on a name without its port, Streamlit would take the page for another site's.
+        "server.corsAllowedOrigins": [f"https://{name}" for name in audience.names],
         "server.headless": True,
         "server.fileWatcherType": "none",
         "server.scriptHealthCheckEnabled": True,
         "browser.gatherUsageStats": False,
-        "browser.serverAddress": host,
+        "browser.serverAddress": audience.address,
         "logger.hideWelcomeMessage": True,
         "logger.level": "warning",
     }
@@ -115,12 +128,19 @@ def serve(
 def _serve_here(options: dict[str, Any]) -> None:
     """Serve the pages in this process until it is told to end, as `streamlit run` does."""
     # Imported here: the ports and processes of this module are also used where no page is served.
+    from streamlit.web import bootstrap
+
+    bootstrap.run_asgi_app(str(APP), APPLICATION, [], options)
+
+
+def _require_log_in(options: dict[str, Any]) -> None:
+    """Have Streamlit read its options. Raises AccessProblem where others could come in without a log-in."""
     from streamlit import config
     from streamlit.web import bootstrap
 
     config._main_script_path = str(APP)
     bootstrap.load_config_options(flag_options=options)
-    bootstrap.run_asgi_app(str(APP), APPLICATION, [], options)
+    log_in_of(audience_of_server())
 
 
 def _answers(url: str) -> bool:
@@ -222,6 +242,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--read-only", action="store_true", help="neither start nor stop studies")
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--base-path", default=None, help="path that a proxy serves the pages under")
+    parser.add_argument("--allow", action="append", default=[], help="name that a proxy passes on as Host")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("--study", default=None, help="the study that the page opens on")
     parser.add_argument("--parent", type=int, default=None, help="end when the process of this id ends")
@@ -231,6 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     try:
+        audience = Audience(options.host, names_of(options.allow), base_path_of(options.base_path))
         port = free_port(options.host, options.port)
         if options.port and port != options.port:
             print(f"port {options.port} is in use; taking {port}", flush=True)
@@ -242,10 +265,12 @@ def main(arguments: list[str] | None = None) -> int:
         url_of_rows = database_url(options.db)
         require_openable(url_of_rows)
         _tell_pages(url_of_rows, None if options.no_service else service_url, starts_service)
+        os.environ[ALLOW] = ",".join(audience.names)
+        _require_log_in(_options(port, audience))
         service = ServiceProcess(url_of_rows, service_port) if starts_service else None
         if service is not None:
             keep(service)
-        url = server_url(options.host, port)
+        url = server_url(options.host, port) + audience.base_path
         beside = _Beside(
             url,
             service,
@@ -255,8 +280,8 @@ def main(arguments: list[str] | None = None) -> int:
             loaded_fd=options.loaded_fd,
         )
         with beside:
-            _serve_here(_options(port, options.host))
-    except (LaunchError, DatabaseProblem) as error:
+            _serve_here(_options(port, audience))
+    except (LaunchError, AccessProblem, DatabaseProblem) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -270,9 +295,9 @@ def _tell_pages(database_url: str, service_url: str | None, starts_service: bool
     os.environ.pop("HORMESIS_SERVICE", None)
     if service_url:
         os.environ["HORMESIS_SERVICE"] = service_url
-    if starts_service and os.environ.get("HORMESIS_TOKEN"):
+    if starts_service and os.environ.get(TOKEN_VARIABLE):
         # The service started here inherits the token it is to ask for; the page must send the same.
-        os.environ["HORMESIS_SERVICE_TOKEN"] = os.environ["HORMESIS_TOKEN"]
+        os.environ[SERVICE_TOKEN] = os.environ[TOKEN_VARIABLE]
 
 
 if __name__ == "__main__":

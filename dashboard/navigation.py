@@ -10,6 +10,7 @@ import time
 
 import streamlit as st
 
+from hormesis.dashboard.access import oidc
 from hormesis.dashboard.base import refresh
 from hormesis.dashboard.parts import sidebar, states
 from hormesis.dashboard.rows.cache import Database
@@ -154,6 +155,8 @@ def draw_page() -> None:
         initial_sidebar_state=SIDEBAR_WIDTH,
         menu_items={"About": "Does pretraining on some toxic text make a language model easier to detoxify?"},
     )
+    if not oidc.is_let_in():
+        return
     every_page = pages()
     # A default page answers at the root alone, and two pages keep an older address: their names lead there.
     names = {"overview": every_page[0], "robustness": every_page[3], "glossary": every_page[8]}

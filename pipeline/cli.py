@@ -379,15 +379,31 @@ def dashboard(
         typer.Option("--service", envvar="HORMESIS_SERVICE", help="URL of a running model service."),
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; others than this machine's own log in.")
+    ] = "127.0.0.1",
+    base_path: Annotated[
+        str | None, typer.Option("--base-path", help="Path that a proxy serves the pages under.")
+    ] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option("--allow", help="Name that a proxy passes on; may be given again.")
+    ] = None,
 ) -> None:
-    """Open the dashboard on the database; or on a file, which it then only reads."""
+    """Open the dashboard on the database; or on a file, which it then only reads.
+
+    Where others can reach it, by --host or through a proxy, it asks for HORMESIS_TOKEN and starts no study.
+    """
     from hormesis.db.engine import open_reader
     from hormesis.pipeline.commands.dashboard import dashboard_process
 
     url = database_url(file)
     if file is not None:
         open_reader(url).dispose()  # a file that cannot be read is said here, not on a page
-    process = dashboard_process(url, port=port, service=service, browser=browser, read_only=file is not None)
+    audience = [f"--host={host}", *(f"--allow={name}" for name in allow or ())]
+    audience += [] if base_path is None else [f"--base-path={base_path}"]
+    process = dashboard_process(
+        url, port=port, service=service, browser=browser, read_only=file is not None, audience=audience
+    )
     raise typer.Exit(process.wait_for_end())
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from hormesis.backend.service.settings import TOKEN_VARIABLE, Settings
+from hormesis.backend.service.settings import Settings
+from hormesis.db.contract.tokens import TOKEN_VARIABLE
 from tests.conftest import ROOT
 from tests.structure import LAYERS, modules
 

@@ -15,8 +15,9 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from hormesis.backend.service.settings import ServiceError, Settings, require_token, token_from_environment
+from hormesis.backend.service.settings import ServiceError, Settings, require_token
 from hormesis.db.contract.hosts import server_url
+from hormesis.db.contract.tokens import token_from_environment
 from hormesis.db.location import database_url, require_openable
 from hormesis.db.problems import DatabaseProblem
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
 
 from starlette.exceptions import HTTPException
@@ -15,6 +14,7 @@ from hormesis.backend.api.completion_messages import ApiError, ApiProblem
 from hormesis.backend.service.settings import MAX_BODY_BYTES
 from hormesis.db.contract.hosts import Hosts
 from hormesis.db.contract.messages import MAX_NAME, VIEWER_HEADER
+from hormesis.db.contract.tokens import is_same
 
 CODES = {401: "invalid_api_key", 404: "not_found"}
 OPEN_PATHS = ("/health",)
@@ -42,7 +42,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, token: str | None, hosts: Hosts | None) -> None:
         self._app = app
-        self._token = None if token is None else token.encode()
+        self._token = token
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +62,7 @@ class Guard:
         if self._token is None or path in OPEN_PATHS:
             return None
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token):
+        if scheme.lower() == b"bearer" and is_same(token.strip(), self._token):
             return None
         challenge = {"www-authenticate": "Bearer"}
         return refusal(401, "this service asks for its bearer token", challenge, path=path)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 
 from hormesis.db.contract.hosts import is_loopback
+from hormesis.db.contract.tokens import TOKEN_VARIABLE, weakness
 
-TOKEN_VARIABLE = "HORMESIS_TOKEN"
 MAX_BODY_BYTES = 256 * 1024
 
 
 class ServiceError(ValueError):
     """The service cannot start or cannot do what was asked; the message is one line for the person."""
-
-
-def token_from_environment() -> str | None:
-    """The bearer token of the environment; None where it is not set or blank."""
-    return os.environ.get(TOKEN_VARIABLE, "").strip() or None
 
 
 @dataclass(frozen=True)
@@ -41,9 +35,13 @@ class Settings:
 
 
 def require_token(settings: Settings) -> None:
-    """Raises ServiceError when the host can be reached from outside and no token is set."""
-    if not settings.loopback and settings.token is None:
+    """Raises ServiceError when the host can be reached from outside and no token, or a short one, is set."""
+    if settings.loopback:
+        return
+    if settings.token is None:
         raise ServiceError(
             f"refusing to listen on {settings.host} without a token: "
             f"set {TOKEN_VARIABLE}, or use --host 127.0.0.1"
         )
+    if reason := weakness(settings.token):
+        raise ServiceError(reason)

@@ -1,7 +1,7 @@
 """Whether studies may be started and stopped from this page, and if not, why not. Knows no processes.
 
-Offered only where the dashboard listens on this machine alone, and its database is a local file inside a home
-of ours, so that a start here writes where the page reads.
+Offered only where this machine alone is served, and the database is a local file inside a home of ours, so
+that a start here writes where the page reads.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from hormesis.dashboard.access.audience import Audience
 from hormesis.db.address import network_type, sqlite_path
-from hormesis.db.contract.hosts import is_loopback
 from hormesis.db.location import DATABASE_FILE, READ_ONLY, home
 from hormesis.db.problems import DatabaseProblem, parse_url
 
@@ -55,16 +55,15 @@ def _is_behind_check() -> bool:
     return context is None or Path(context.main_script_path).name == "app.py"
 
 
-def control(url: str, server_address: str | None) -> Home | Refusal:
+def control(url: str, audience: Audience) -> Home | Refusal:
     """The home that runs can be started in, or why there is none; `url`: the database's."""
     by_hand = "use `hormesis run` on the machine that holds the study"
     if os.environ.get(READ_ONLY):
         return Refusal("this dashboard was opened on a file that it only reads")
     if not _is_behind_check():
         return Refusal("this page was started by itself, and answers any name; use `hormesis dashboard`")
-    if not is_loopback(server_address):
-        where = server_address or "every address of this machine"
-        return Refusal(f"this dashboard is served on {where}, where others could reach it; {by_hand}")
+    if audience.is_shared:
+        return Refusal(f"this dashboard is served {audience.words}, where others could reach it; {by_hand}")
     try:
         path = sqlite_path(parse_url(url))
     except DatabaseProblem as problem:

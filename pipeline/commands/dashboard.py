@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 
 from hormesis.db.location import with_database
@@ -70,14 +71,16 @@ def dashboard_process(
     browser: bool,
     read_only: bool = False,
     study: str | None = None,
+    audience: Sequence[str] = (),
 ) -> DashboardProcess:
     """Start `python -m hormesis.dashboard.launch`; it prints the address when the page answers.
 
     `read_only`: without start and stop of studies, and without a model service of its own; `study`: what the
-    page calls the study that it opens on.
+    page calls the study that it opens on; `audience`: the launcher's options on whom the pages are served to.
     """
     command = [sys.executable, "-m", "hormesis.dashboard.launch", "--port", str(port)]
     command += ["--parent", str(os.getpid())]
+    command += audience
     if service is not None:
         command += ["--service", service]
     if read_only:

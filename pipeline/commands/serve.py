@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from hormesis.db.contract.tokens import token_from_environment
 from hormesis.db.location import database_url
 from hormesis.pipeline.commands.console.terminal import Terminal
 
@@ -34,7 +35,7 @@ def serve(
     printed.
     """
     from hormesis.backend.service.__main__ import serve as serve_until_signal
-    from hormesis.backend.service.settings import Settings, token_from_environment
+    from hormesis.backend.service.settings import Settings
 
     if db is not None:
         os.environ["HORMESIS_DB"] = db

@@ -22,8 +22,10 @@ from websockets.sync.client import connect
 
 from hormesis.dashboard.launch import APP, free_port
 from hormesis.db.contract.hosts import Hosts, host_name, server_url
+from hormesis.db.contract.tokens import TOKEN_VARIABLE
 
 EVIL = "evil.example"
+TOKEN = "correct horse battery staple"
 PATIENCE = 60.0
 WAYS = {
     "streamlit": ["streamlit", "run", str(APP), "--server.headless", "true", "--server.port", "{port}"],
@@ -46,7 +48,7 @@ def dashboard(way: str, folder: Path) -> Iterator[tuple[int, Path]]:
     """The port of a dashboard started this way, once it answers, and its log."""
     port, log = free_port("127.0.0.1", 0), folder / "log"
     command = [sys.executable, "-m", *(word.format(port=port) for word in WAYS[way])]
-    environment = os.environ | {"HORMESIS_DB": f"sqlite:///{folder / 'none.sqlite'}"}
+    environment = os.environ | {"HORMESIS_DB": f"sqlite:///{folder / 'none.sqlite'}", TOKEN_VARIABLE: TOKEN}
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
         try:
@@ -69,10 +71,10 @@ def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
-def handshake(port: int, host: str, origin: str | None) -> int:
+def handshake(port: int, host: str, origin: str | None, cookie: str = "") -> int:
     """The status of a WebSocket handshake with these headers: 101 where it is upgraded."""
 
-    headers = {} if origin is None else {"Origin": origin}
+    headers = {"Cookie": cookie} | ({} if origin is None else {"Origin": origin})
     try:
         with connect(
             f"ws://{host}/_stcore/stream", sock=socket.create_connection(("127.0.0.1", port)),
@@ -87,6 +89,9 @@ def handshake(port: int, host: str, origin: str | None) -> int:
 def test_only_its_own_names_and_pages_are_answered(way: str, tmp_path: Path) -> None:
     with dashboard(way, tmp_path) as (port, log):
         local = f"localhost:{port}"
+        # Empty where no log-in is needed.
+        cookie = httpx.post(f"http://{local}/", data={"token": TOKEN}).headers.get("set-cookie", "")
+        assert bool(cookie) is (way == "launcher on every address")
         # A foreign name pointed here (DNS rebinding), as the browser sends it.
         assert handshake(port, f"{EVIL}:{port}", f"http://{EVIL}:{port}") == 403
         assert handshake(port, EVIL, None) == 403
@@ -94,11 +99,12 @@ def test_only_its_own_names_and_pages_are_answered(way: str, tmp_path: Path) -> 
         for origin in (f"https://{EVIL}", f"http://localhost:{port + 1}", "null", f"http://{local}.{EVIL}"):
             assert handshake(port, local, origin) == 403
         for name in (local, f"127.0.0.1:{port}"):
-            assert handshake(port, name, f"http://{name}") == 101
-        assert handshake(port, local, None) == 101
+            assert handshake(port, name, f"http://{name}", cookie) == 101
+        assert handshake(port, local, None, cookie) == 101
 
         def status(method: str = "GET", path: str = "/", **headers: str) -> int:
-            headers = {name.replace("_", "-"): value for name, value in ({"host": local} | headers).items()}
+            headers = {"host": local, "cookie": cookie} | headers
+            headers = {name.replace("_", "-"): value for name, value in headers.items()}
             return httpx.request(method, f"http://127.0.0.1:{port}{path}", headers=headers).status_code
 
         for path in ("/", "/_stcore/health", "/_stcore/host-config", "/static/nothing.js", "/media/x"):
@@ -109,7 +115,7 @@ def test_only_its_own_names_and_pages_are_answered(way: str, tmp_path: Path) -> 
         assert status("POST", origin=f"https://{EVIL}", sec_fetch_mode="navigate") == 403
         # A link on another site leads here; a frame there does not.
         assert status(sec_fetch_site="cross-site", sec_fetch_mode="navigate") == 200
-        page = httpx.get(f"http://{local}/")
+        page = httpx.get(f"http://{local}/", headers={"cookie": cookie})
         assert page.status_code == 200 and "frame-ancestors 'self'" in page.headers["content-security-policy"]
     assert "external IP" not in log.read_text()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import hormesis
+from hormesis.dashboard.access.audience import Audience
 from hormesis.dashboard.report.study import open_study, study_report
 from hormesis.dashboard.running.permission import Refusal, control
 from hormesis.db.contract import left_out
@@ -76,9 +77,9 @@ def test_other_pages_stand_it(text_free: Path, monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_file_that_is_only_read_has_no_controls(text_free: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HORMESIS_HOME", str(text_free.parent))
-    assert not isinstance(control(url_of(text_free), "127.0.0.1"), Refusal)
+    assert not isinstance(control(url_of(text_free), Audience("127.0.0.1")), Refusal)
     monkeypatch.setenv(READ_ONLY, "1")
-    refusal = control(url_of(text_free), "127.0.0.1")
+    refusal = control(url_of(text_free), Audience("127.0.0.1"))
     assert isinstance(refusal, Refusal) and "only reads" in refusal.reason
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.access.audience import audience_of_server
 from hormesis.dashboard.app_pages.runs.chain_view import number_chain
 from hormesis.dashboard.app_pages.runs.compare_view import compare
 from hormesis.dashboard.app_pages.runs.control_view import control_bar
@@ -117,7 +118,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader("What has been run?", width="stretch")
     if context is not None:
         report_button(context)
-permission = control(database_url(), st.get_option("server.address"))
+permission = control(database_url(), audience_of_server())
 awaited(permission)
 if context is None:
     with st.container(border=True):

@@ -6,7 +6,6 @@ Knows addresses, JSON and server-sent events; nothing of pages, threads or the d
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -27,11 +26,10 @@ from hormesis.db.contract.messages import (
     ScoreRequest,
     ScoreResponse,
 )
+from hormesis.db.contract.tokens import SERVICE_TOKEN, token_from_environment
 
 T = TypeVar("T")
 
-TOKEN_VARIABLE = "HORMESIS_SERVICE_TOKEN"
-"""Holds the token that a service asks for; sent to the service's address and nowhere else."""
 PATIENCE = httpx.Timeout(5.0, connect=1.5)
 STREAM_PATIENCE = httpx.Timeout(120.0, connect=2.0)
 
@@ -54,7 +52,7 @@ class Event:
 
 def service_token() -> str | None:
     """The token that is sent to the service, or None."""
-    return os.environ.get(TOKEN_VARIABLE, "").strip() or None
+    return token_from_environment(SERVICE_TOKEN)
 
 
 def _headers(viewer: str) -> dict[str, str]:
@@ -67,10 +65,10 @@ def problem(error: Exception, address: str) -> ServiceProblem:
     """What went wrong with a call, in a sentence."""
     if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 401:
         has_token = service_token() is not None
-        why = f"refuses the token in {TOKEN_VARIABLE}" if has_token else "asks for a token and none was given"
+        why = f"refuses the token in {SERVICE_TOKEN}" if has_token else "asks for a token and none was given"
         return TokenRefused(f"The model service at {address} {why}.")
     if isinstance(error, httpx.LocalProtocolError | UnicodeError):
-        return TokenRefused(f"The token in {TOKEN_VARIABLE} holds characters that cannot be sent.")
+        return TokenRefused(f"The token in {SERVICE_TOKEN} holds characters that cannot be sent.")
     return ServiceProblem(explain(error, address))
 
 

@@ -11,19 +11,20 @@ from typing import Any
 import streamlit as st
 
 from hormesis.dashboard.app_pages.steer.catalogue import Offer
-from hormesis.dashboard.app_pages.steer.client import TOKEN_VARIABLE, service_token
+from hormesis.dashboard.app_pages.steer.client import service_token
 from hormesis.dashboard.app_pages.steer.links import link, read
 from hormesis.dashboard.app_pages.steer.restore import put_back
 from hormesis.dashboard.app_pages.steer.session import Record
 from hormesis.dashboard.app_pages.steer.settings import LoadProblem
 from hormesis.dashboard.base.wording import plain
+from hormesis.db.contract.tokens import SERVICE_TOKEN
 
 _PROBLEM = "_load_problem"
 
 
 def curl(address: str, body: dict[str, Any], *, token: bool) -> str:
     """A shell line that streams the request; the token itself is never written out."""
-    secret = f' -H "Authorization: Bearer ${TOKEN_VARIABLE}"' if token else ""
+    secret = f' -H "Authorization: Bearer ${SERVICE_TOKEN}"' if token else ""
     kind = "-H 'Content-Type: application/json'"
     return f"curl -N {shlex.quote(address + '/generate')} {kind}{secret} -d {shlex.quote(json.dumps(body))}"
 
@@ -57,7 +58,7 @@ with httpx.stream("POST", url, json=request, timeout=120{options}) as answer:
 
 def python(address: str, body: dict[str, Any], *, token: bool) -> str:
     """A program that sends the request `body` and prints each pane; `token`: whether one is sent along."""
-    options = f', headers={{"Authorization": "Bearer " + os.environ["{TOKEN_VARIABLE}"]}}' if token else ""
+    options = f', headers={{"Authorization": "Bearer " + os.environ["{SERVICE_TOKEN}"]}}' if token else ""
     return _PROGRAM.format(
         imports="import os\n" if token else "",
         url=f"{address}/generate",

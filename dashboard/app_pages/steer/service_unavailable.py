@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from hormesis.dashboard.app_pages.steer.client import TOKEN_VARIABLE, ServiceProblem, TokenRefused, health
+from hormesis.dashboard.app_pages.steer.client import ServiceProblem, TokenRefused, health
 from hormesis.dashboard.base.wording import plain
+from hormesis.db.contract.tokens import SERVICE_TOKEN
 
 
 @st.fragment(run_every=3.0)
@@ -34,12 +35,12 @@ def absent(address: str | None, problem: ServiceProblem) -> None:
         return
     if isinstance(problem, TokenRefused):
         st.error(
-            f"{plain(problem)} Set {TOKEN_VARIABLE} to the token that the service was started with (its "
+            f"{plain(problem)} Set {SERVICE_TOKEN} to the token that the service was started with (its "
             "HORMESIS_TOKEN) and start the dashboard again.",
             title="The model service wants a token",
             icon=":material/key:",
         )
-        st.code(f"HORMESIS_SERVICE={address} {TOKEN_VARIABLE}=... hormesis dashboard", language="bash")
+        st.code(f"HORMESIS_SERVICE={address} {SERVICE_TOKEN}=... hormesis dashboard", language="bash")
         return
     st.info(
         f"{plain(problem)} This page looks again every three seconds and opens by itself once the service "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
+from hormesis.dashboard.access.audience import audience_of_server
 from hormesis.dashboard.app_pages.toy import directions_view, effects_view, start_view, words
 from hormesis.dashboard.base import refresh
 from hormesis.dashboard.base.theme import is_dark
@@ -250,7 +251,7 @@ def empty(sentence: str) -> None:
 
 
 database = database_now()
-home = control(database.url, st.get_option("server.address"))
+home = control(database.url, audience_of_server())
 try:
     experiments = toy.experiments(database)
     reason = "The database holds no run of the toy experiment."

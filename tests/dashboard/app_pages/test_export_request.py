@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from hormesis.dashboard.app_pages.steer.client import TOKEN_VARIABLE, Event, parse_events
+from hormesis.dashboard.app_pages.steer.client import Event, parse_events
 from hormesis.dashboard.app_pages.steer.export_request import curl, python
 from hormesis.dashboard.app_pages.steer.run import LiveRun
 from hormesis.db.contract.messages import GenerateRequest, HeadPlace, Pane
+from hormesis.db.contract.tokens import SERVICE_TOKEN
 from tests.fixtures.service_world import MEASURED, World, server
 
 SECRET = "correct horse battery staple"
@@ -85,17 +86,17 @@ def test_both_copies_run_and_give_the_same_texts(world: World, address: str, pro
 
 
 def test_copies_name_the_token_and_never_hold_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(TOKEN_VARIABLE, SECRET)
+    monkeypatch.setenv(SERVICE_TOKEN, SECRET)
     request = request_of(world, "the baker sells")
     with server(world, HORMESIS_TOKEN=SECRET) as url:
         texts, body = on_the_page(url, request), request.model_dump()
         program, line = python(url, body, token=True), curl(url, body, token=True)
         assert SECRET not in program and SECRET not in line
-        done = run_program(program, **{TOKEN_VARIABLE: SECRET})
+        done = run_program(program, **{SERVICE_TOKEN: SECRET})
         assert done.returncode == 0, done.stderr
         assert all(text in done.stdout for text in texts)
-        assert [event.name for event in run_curl(line, **{TOKEN_VARIABLE: SECRET})][-1] == "end"
-        wrong = run_program(program, **{TOKEN_VARIABLE: "another"})
+        assert [event.name for event in run_curl(line, **{SERVICE_TOKEN: SECRET})][-1] == "end"
+        wrong = run_program(program, **{SERVICE_TOKEN: "another"})
         assert wrong.returncode == 1 and "bearer token" in wrong.stderr
 
 

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from hormesis.dashboard.access.audience import Audience
 from hormesis.dashboard.app_pages.runs.compare import (
     expected_by_chance,
     flatten,
@@ -79,11 +80,14 @@ def holding(home: Path, study_hash: str = HASH) -> Iterator[subprocess.Popen[str
 @pytest.mark.parametrize(
     ("address", "allowed"),
     [("127.0.0.1", True), ("localhost", True), ("::1", True), ("127.8.0.1", True), ("0.0.0.0", False),
-     ("10.0.0.5", False), ("lab.example", False), ("", False), (None, False)],
+     ("10.0.0.5", False), ("lab.example", False), ("", False)],
 )  # fmt: skip
-def test_only_a_loopback_dashboard_may_start_runs(own_home: Path, address: str | None, allowed: bool) -> None:
+def test_only_a_loopback_dashboard_may_start_runs(own_home: Path, address: str, allowed: bool) -> None:
     assert is_loopback(address) is allowed
-    permission = control(f"sqlite:///{own_home / 'hormesis.sqlite'}", address)
+    url = f"sqlite:///{own_home / 'hormesis.sqlite'}"
+    for audience in (Audience(address, ("lab.example",)), Audience(address, base_path="/hormesis")):
+        assert isinstance(control(url, audience), Refusal), "a proxy brings others here"
+    permission = control(url, Audience(address))
     assert isinstance(permission, Home) is allowed
     if isinstance(permission, Refusal):
         assert "where others could reach it" in permission.reason
@@ -92,7 +96,7 @@ def test_only_a_loopback_dashboard_may_start_runs(own_home: Path, address: str |
 def test_only_a_database_inside_a_home_may_be_written(
     own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inside = control(f"sqlite:///{own_home / 'hormesis.sqlite'}", "127.0.0.1")
+    inside = control(f"sqlite:///{own_home / 'hormesis.sqlite'}", Audience("127.0.0.1"))
     assert inside == Home(own_home, f"sqlite:///{own_home / 'hormesis.sqlite'}")
     for url, part in (
         (f"sqlite:///{tmp_path / 'copy.sqlite'}", "outside the home"),
@@ -100,10 +104,10 @@ def test_only_a_database_inside_a_home_may_be_written(
         ("sqlite://", "in memory"),
         ("no url", "not a database URL"),
     ):
-        permission = control(url, "127.0.0.1")
+        permission = control(url, Audience("127.0.0.1"))
         assert isinstance(permission, Refusal) and part in permission.reason, url
     monkeypatch.delenv("HORMESIS_HOME")
-    usual = control(f"sqlite:///{tmp_path / 'elsewhere' / 'hormesis.sqlite'}", "127.0.0.1")
+    usual = control(f"sqlite:///{tmp_path / 'elsewhere' / 'hormesis.sqlite'}", Audience("127.0.0.1"))
     assert isinstance(usual, Home) and usual.folder == tmp_path / "elsewhere"
 
 

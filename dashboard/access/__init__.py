@@ -1,0 +1,1 @@
+"""Who may see the pages: people at this machine, or others after a log-in."""
