@@ -184,11 +184,24 @@ def _report_run(config: StudyConfig, outcome: Outcome, as_json: bool, *, arm: st
 
 
 @app.command()
-def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
+def plan(
+    study: StudyName,
+    *,
+    data: Data = None,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Print a script that submits it to Slurm, an array task an arm.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Print what a study would run, with sizes, time and disk; run nothing and write nothing."""
     from hormesis.pipeline.commands.plan import plan_study, readable_bytes
 
     estimate = plan_study(_study(study, data, ask=False), database_url())
+    if slurm:
+        from hormesis.pipeline.commands.slurm import slurm_script
+
+        sys.stdout.write(slurm_script(estimate, study))
+        return
     if as_json:
         _print_json(estimate.as_dict())
         return

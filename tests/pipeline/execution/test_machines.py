@@ -100,16 +100,57 @@ def test_the_stages_of_a_vanished_machine_are_taken_over_after_the_lease(
     assert set(taken_over["host"]) == {"second"}
 
 
-def test_arms_run_apart_do_no_stage_twice(brief: tuple[Path, Path], tmp_path: Path) -> None:
+SBATCH = """#!/bin/bash
+# Runs what it is given at once: all tasks of an array side by side, as free nodes would.
+script=$(cat); last=
+for word in "$@"; do case $word in --array=0-*) last=${word#--array=0-};; esac; done
+echo "$@" >> "$SUBMITTED"
+if [ -n "$last" ]; then
+    for i in $(seq 0 "$last"); do SLURM_ARRAY_TASK_ID=$i bash -c "$script" >&2 & done; wait
+else
+    bash -c "$script" >&2
+fi
+echo 7
+"""
+
+
+def test_arms_run_apart_as_slurm_would_do_no_stage_twice(brief: tuple[Path, Path], tmp_path: Path) -> None:
     study, home = brief
-    shared = tmp_path / "home"
+    shared, programs, plan = tmp_path / "home", tmp_path / "bin", command("plan", str(study), "--slurm")
     shared.mkdir()
+    programs.mkdir()
     url = audited(f"sqlite:///{shared}/hormesis.sqlite")
-    arms = [("run", str(study), "--arm", name) for name in ("toxic-0-s0", "toxic-25-s0")]
-    with machine("first", shared, url, *arms[0]) as first, machine("first", shared, url, *arms[1]) as second:
-        ended(first)
-        ended(second)
-    with machine("first", shared, url, "run", str(study)) as rest:
-        ended(rest)
+    script = subprocess.run(
+        plan,
+        env=environment(shared),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (programs / "sbatch").write_text(SBATCH)
+    (programs / "sbatch").chmod(0o755)
+    (tmp_path / "submit.sh").write_text(script.stdout)
+    variables = environment(shared) | {"SUBMITTED": str(tmp_path / "submitted")}
+    done = subprocess.run(
+        ["bash", str(tmp_path / "submit.sh"), "--gpus", "0"],
+        env=variables | {"PATH": f"{programs}:{variables['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "submitted").read_text().splitlines() == [
+        "--parsable --job-name=hormesis-tiny --array=0-1 --gpus 0",
+        "--job-name=hormesis-tiny --dependency=afterany:7 --gpus 0",
+    ]
     assert set(starts(url).values()) == {1}
     assert_same_rows(home, shared)
+    finished = subprocess.run(
+        plan,
+        env=environment(shared),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "0 arms left" in finished.stdout

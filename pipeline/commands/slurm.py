@@ -1,0 +1,54 @@
+"""A study as jobs of Slurm: the arms left to do as an array, then the stages that need all of them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from hormesis.db.location import home
+from hormesis.pipeline.commands.plan import StudyEstimate
+
+MOST_TASKS = 1000
+"""Tasks of one array; Slurm's MaxArraySize is 1001 where nobody changed it."""
+SCRIPT = """\
+#!/bin/bash
+# Study {name} ({hash}), {n} arms left. Run this where sbatch is: bash FILE [options of sbatch].
+# All nodes must see the home and the database (HORMESIS_DB, of PostgreSQL).
+set -euo pipefail
+{exports}
+job=$(sbatch --parsable --job-name={job} --array=0-{last} "$@" <<'ARMS'
+#!/bin/bash
+arms=({arms})
+for ((i = SLURM_ARRAY_TASK_ID; i < ${{#arms[@]}}; i += {tasks})); do
+    {command} --arm "${{arms[i]}}"
+done
+ARMS
+)
+sbatch --job-name={job} --dependency="afterany:$job" "$@" <<'REST'
+#!/bin/bash
+# What failed above is tried again, then all arms are taken together.
+{command}
+REST
+"""
+
+
+def slurm_script(estimate: StudyEstimate, study: str) -> str:
+    """A script for bash that submits what is left of a study (`study`: as it was named) to Slurm."""
+    arms = [arm.name for arm in estimate.arms if arm.stages_left]
+    variables = {"HORMESIS_HOME": str(home()), "HORMESIS_DATA": os.environ.get("HORMESIS_DATA")}
+    path = Path(study)
+    study = str(path.absolute()) if path.exists() else study
+    words = [sys.executable, "-m", "hormesis.pipeline.cli", "run", study]
+    return SCRIPT.format(
+        name=estimate.name,
+        hash=estimate.hash,
+        n=len(arms),
+        exports="\n".join(f"export {name}={shlex.quote(v)}" for name, v in variables.items() if v),
+        job=f"hormesis-{estimate.name}",
+        last=max(0, min(len(arms), MOST_TASKS) - 1),
+        arms=shlex.join(arms),
+        tasks=MOST_TASKS,
+        command=shlex.join(words),
+    )
