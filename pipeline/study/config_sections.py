@@ -99,7 +99,7 @@ class TrainingConfig(Strict):
     compile: bool = added(False)
     """`torch.compile` on an accelerator; refused where there is none."""
     fsdp: bool = added(False)
-    """Under `torchrun` each process holds a part of the model, for models too large for one device (FSDP2)."""
+    """Under `torchrun` each process holds a part of the model, which may be too large for one device."""
 
     @model_validator(mode="after")
     def _compiled_or_sharded(self) -> TrainingConfig:

@@ -45,7 +45,12 @@ from hormesis.pipeline.training.compilation import compile_passes
 from hormesis.pipeline.training.data import Windows
 from hormesis.pipeline.training.loop import WRITING, MixTrainer, Point, TrainingError, Watch, saving
 from hormesis.pipeline.training.precision import choose_precision
-from hormesis.pipeline.training.sharding import ShardedTrainer, sharded, unsharded_weights
+from hormesis.pipeline.training.sharding import (
+    ShardedTrainer,
+    require_finite_parts,
+    sharded,
+    unsharded_weights,
+)
 from hormesis.pipeline.training.state import latest_checkpoint, open_run
 
 __all__ = ["Point", "Stopped", "TrainResult", "TrainSettings", "TrainingError", "initial_model", "train"]
@@ -137,7 +142,8 @@ def train(
     watch = Watch(on_point, should_stop, progress, windows)
     # Steps at which a point of the curve is taken, and at which a checkpoint is saved.
     points, saves = _spread(data.steps, settings.evaluations), _spread(data.steps, settings.checkpoints)
-    trainer = (ShardedTrainer if is_sharded else MixTrainer)(model, arguments, data, watch, points, saves - {data.steps})
+    trainer_class = ShardedTrainer if is_sharded else MixTrainer
+    trainer = trainer_class(model, arguments, data, watch, points, saves - {data.steps})
     started = time.perf_counter()
     checkpoint = _shared(str(latest_checkpoint(folder / "state") or "") if is_first else None, together)
     if checkpoint:
@@ -146,7 +152,8 @@ def train(
         trainer.train(resume_from_checkpoint=checkpoint or None)
     if trainer.interruption is not None:
         raise trainer.interruption
-    require_finite(model, f"training of {data.steps} steps")  # what the last step made has had no loss yet
+    check = require_finite_parts if is_sharded else require_finite
+    check(model, f"training of {data.steps} steps")  # what the last step made has had no loss yet
     result = TrainResult(
         model=folder / "model",
         steps=data.steps,

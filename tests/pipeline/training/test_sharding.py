@@ -1,4 +1,4 @@
-"""Sharded training: each process holds its part, the run is that of one process, any number goes on with it."""
+"""Sharded training: each process holds its part, the run is the same, any number of processes goes on."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     return run(tmp_path_factory.mktemp("undisturbed"))
 
 
-def launch(folder: Path, n_processes: int, *arguments: str) -> list[subprocess.Popen[str]]:
-    """Sharded processes as torchrun starts them, without its own start."""
+def launch(folder: Path, n_processes: int, **orders: Any) -> list[subprocess.Popen[str]]:
+    """Sharded processes as torchrun starts them, without its own start; `orders`: see `sharded_process`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -46,7 +46,7 @@ def launch(folder: Path, n_processes: int, *arguments: str) -> list[subprocess.P
     }
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.fixtures.sharded_process", str(folder), *arguments],
+            [sys.executable, "-m", "tests.fixtures.sharded_process", str(folder), json.dumps(orders)],
             cwd=ROOT,
             env=os.environ | launched | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdin=subprocess.PIPE,
@@ -110,18 +110,21 @@ def test_each_process_holds_its_part_and_the_run_is_the_same(
     for part in parts:  # the vocabulary has 43 rows, which 2 and 4 do not divide
         assert part["local_bytes"] / total == pytest.approx(1 / n_processes, rel=0.03)
     assert_same(undisturbed, run(tmp_path, small_settings(fsdp=True)))  # returned at once
-    files = [sorted(path.name for path in folder.iterdir()) for folder in (undisturbed.model, tmp_path / "arm/model")]
+    files = [
+        sorted(path.name for path in folder.iterdir())
+        for folder in (undisturbed.model, tmp_path / "arm/model")
+    ]
     assert files[0] == files[1]
 
 
 @pytest.mark.slow
 def test_killed_on_two_processes_and_on_four_it_ends_on_one(undisturbed: TrainResult, tmp_path: Path) -> None:
     state = tmp_path / "arm" / "state"
-    kill_when_hanging(launch(tmp_path, 2, "14"))
+    kill_when_hanging(launch(tmp_path, 2, hang_at=14))
     assert latest_checkpoint(state) == state / "checkpoint-12"
     with safe_open(state / "checkpoint-12" / "model.safetensors", "pt") as file:
         assert set(file.keys()) == set(load_file(undisturbed.model / "model.safetensors"))
-    kill_when_hanging(launch(tmp_path, 4, "20"))
+    kill_when_hanging(launch(tmp_path, 4, hang_at=20))
     assert latest_checkpoint(state) == state / "checkpoint-18"
     steps: list[int] = []
     ended = run(tmp_path, small_settings(fsdp=True), progress=lambda step, _: steps.append(step))
@@ -133,9 +136,18 @@ def test_killed_on_two_processes_and_on_four_it_ends_on_one(undisturbed: TrainRe
 def test_bfloat16_and_micro_batches_change_as_little_as_unsharded(tmp_path: Path) -> None:
     changes = {"precision": "bfloat16", "micro_batch": 1}
     plain = run(tmp_path / "plain", small_settings(**changes))
-    finish(launch(tmp_path / "sharded", 2, "-1", json.dumps(changes)))
+    finish(launch(tmp_path / "sharded", 2, settings=changes))
     assert held(tmp_path / "sharded", 2)[0]["dtypes"] == ["torch.float32"]
     assert_same(plain, run(tmp_path / "sharded", small_settings(fsdp=True, **changes)), tolerance=2e-3)
+
+
+@pytest.mark.slow
+def test_numbers_that_are_not_finite_in_a_single_process_end_all(tmp_path: Path) -> None:
+    processes = launch(tmp_path, 2, spoil_at=30)
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    for process, error in zip(processes, errors, strict=True):
+        assert process.returncode == 1 and "numbers that are not finite" in error, error
+    assert not (tmp_path / "arm" / "model").exists()
 
 
 def test_a_single_process_shards_nothing(undisturbed: TrainResult, tmp_path: Path) -> None:
