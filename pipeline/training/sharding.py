@@ -39,8 +39,8 @@ def sharded(build: Callable[[], PreTrainedModel], *, bf16: bool) -> PreTrainedMo
     in_layers = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if bf16 else None, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
-    for turn in range(int(os.environ.get("LOCAL_WORLD_SIZE", "1"))):
-        if turn == int(os.environ.get("LOCAL_RANK", "0")):
+    for turn in range(dist.get_world_size()):  # as many turns on every machine, however many processes it has
+        if turn == int(os.environ.get("LOCAL_RANK", dist.get_rank())):
             model = build()
             for layer in model.base_model.layers:  # type: ignore[union-attr]
                 fully_shard(layer, mesh=mesh, mp_policy=in_layers)

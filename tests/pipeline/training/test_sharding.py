@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from hormesis.pipeline.study.config import ConfigError, parse_study
+from hormesis.pipeline.study.config_sections import TrainingConfig
+from hormesis.pipeline.study.scales import train_settings
 from hormesis.pipeline.training.data import window_loss
 from hormesis.pipeline.training.state import latest_checkpoint
 from hormesis.pipeline.training.train import TrainResult
@@ -33,52 +36,42 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     return run(tmp_path_factory.mktemp("undisturbed"))
 
 
-def launch(folder: Path, n_processes: int, **orders: Any) -> list[subprocess.Popen[str]]:
-    """Sharded processes as torchrun starts them, without its own start; `orders`: see `sharded_process`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    launched = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-        "WORLD_SIZE": str(n_processes),
-        "LOCAL_WORLD_SIZE": str(n_processes),
-    }
-    return [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.fixtures.sharded_process", str(folder), json.dumps(orders)],
-            cwd=ROOT,
-            env=os.environ | launched | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(n_processes)
-    ]
+def launch(folder: Path, n_processes: int, **orders: Any) -> subprocess.Popen[str]:
+    """Sharded processes in a session of their own; `orders`: see `sharded_process`."""
+    arguments = [str(folder), str(n_processes), json.dumps(orders)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.fixtures.sharded_process", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
-def finish(processes: list[subprocess.Popen[str]]) -> None:
-    """Wait for processes that must end well."""
+def finish(launcher: subprocess.Popen[str], exit_codes: list[int]) -> str:
+    """Wait for processes that must end with these codes; what they wrote about errors."""
     try:
-        for process in processes:
-            _, errors = process.communicate(timeout=300)
-            assert process.returncode == 0, errors
+        output, errors = launcher.communicate(timeout=300)
     finally:
-        for process in processes:
-            process.kill()
+        kill(launcher)
+    assert output.strip() == str(exit_codes), errors
+    return errors
 
 
-def kill_when_hanging(processes: list[subprocess.Popen[str]]) -> None:
+def kill(launcher: subprocess.Popen[str]) -> None:
+    """Kill whatever of the session still runs."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(launcher.pid, signal.SIGKILL)
+    launcher.communicate()
+
+
+def kill_when_hanging(launcher: subprocess.Popen[str]) -> None:
     """Kill all as soon as the first says that it hangs."""
-    try:
-        assert processes[0].stdout is not None
-        assert any("hanging" in line for line in processes[0].stdout), processes[0].communicate()[1]
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGKILL)
-        for process in processes:
-            process.communicate()
+    assert launcher.stdout is not None
+    is_hanging = any("hanging" in line for line in launcher.stdout)
+    kill(launcher)
+    assert is_hanging
 
 
 def assert_same(first: TrainResult, second: TrainResult, tolerance: float = NOISE) -> None:
@@ -93,8 +86,8 @@ def assert_same(first: TrainResult, second: TrainResult, tolerance: float = NOIS
         torch.testing.assert_close(actual[name], weight, rtol=0, atol=tolerance)
 
 
-def held(folder: Path, n_processes: int) -> list[dict[str, Any]]:
-    return [json.loads((folder / f"held-{rank}.json").read_text()) for rank in range(n_processes)]
+def holdings(folder: Path, n_processes: int) -> list[dict[str, Any]]:
+    return [json.loads((folder / f"holdings-{rank}.json").read_text()) for rank in range(n_processes)]
 
 
 @pytest.mark.slow
@@ -102,8 +95,8 @@ def held(folder: Path, n_processes: int) -> list[dict[str, Any]]:
 def test_each_process_holds_its_part_and_the_run_is_the_same(
     undisturbed: TrainResult, tmp_path: Path, n_processes: int
 ) -> None:
-    finish(launch(tmp_path, n_processes))
-    parts = held(tmp_path, n_processes)
+    finish(launch(tmp_path, n_processes), [0] * n_processes)
+    parts = holdings(tmp_path, n_processes)
     assert {tuple(part["placements"]) for part in parts} == {("(Shard(dim=0),)",)}
     total = parts[0]["bytes"]
     assert sum(part["local_bytes"] for part in parts) == total
@@ -136,17 +129,15 @@ def test_killed_on_two_processes_and_on_four_it_ends_on_one(undisturbed: TrainRe
 def test_bfloat16_and_micro_batches_change_as_little_as_unsharded(tmp_path: Path) -> None:
     changes = {"precision": "bfloat16", "micro_batch": 1}
     plain = run(tmp_path / "plain", small_settings(**changes))
-    finish(launch(tmp_path / "sharded", 2, settings=changes))
-    assert held(tmp_path / "sharded", 2)[0]["dtypes"] == ["torch.float32"]
+    finish(launch(tmp_path / "sharded", 2, settings=changes), [0, 0])
+    assert holdings(tmp_path / "sharded", 2)[0]["dtypes"] == ["torch.float32"]
     assert_same(plain, run(tmp_path / "sharded", small_settings(fsdp=True, **changes)), tolerance=2e-3)
 
 
 @pytest.mark.slow
 def test_numbers_that_are_not_finite_in_a_single_process_end_all(tmp_path: Path) -> None:
-    processes = launch(tmp_path, 2, spoil_at=30)
-    errors = [process.communicate(timeout=300)[1] for process in processes]
-    for process, error in zip(processes, errors, strict=True):
-        assert process.returncode == 1 and "numbers that are not finite" in error, error
+    errors = finish(launch(tmp_path, 2, spoil_at=30), [1, 1])
+    assert len(re.findall("ModelError: .* numbers that are not finite", errors)) == 2, errors
     assert not (tmp_path / "arm" / "model").exists()
 
 
@@ -179,6 +170,7 @@ def test_the_setting_is_part_of_a_study_only_where_it_is_on_and_never_with_compi
         for training in ({}, {"fsdp": False}, {"fsdp": True})
     )
     assert plain == off != on
+    assert train_settings("nano", TrainingConfig(fsdp=True), seed=0).fsdp
     with pytest.raises(ConfigError, match="compile and fsdp do not go together") as raised:
         parse_study({"name": "x", "training": {"compile": True, "fsdp": True}})
     assert "\n" not in str(raised.value)
