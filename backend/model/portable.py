@@ -21,13 +21,14 @@ SCALED_BY_LAYER = ("gemma3_text", "gemma3n_text", "olmo3")
 """Families of 4.57 whose full attention alone is scaled; of others `rope_scaling` stands for every layer."""
 
 
-def write_model(model: Any, tokenizer: Any, folder: Path) -> None:
+def write_model(model: Any, tokenizer: Any, folder: Path, *, weights: dict[str, Any] | None = None) -> None:
     """Write a transformers model and its tokenizer into an existing `folder`, readable by 4.57 and by 5.
 
+    `weights`: by name, in place of the model's, where this process holds a part of those only.
     Files get the folder's own permissions (without `x`): safetensors writes them for their owner alone.
     """
     with quiet():
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
     tokenizer.save_pretrained(folder)
     _edit(folder / "tokenizer_config.json", _with_old_class)
     _edit(folder / "config.json", _with_old_rotary_names)

@@ -98,6 +98,14 @@ class TrainingConfig(Strict):
     """Times per run that the state is saved, so a cut run resumes."""
     compile: bool = added(False)
     """`torch.compile` on an accelerator; refused where there is none."""
+    fsdp: bool = added(False)
+    """Under `torchrun` each process holds a part of the model, which may be too large for one device."""
+
+    @model_validator(mode="after")
+    def _compiled_or_sharded(self) -> TrainingConfig:
+        if self.compile and self.fsdp:
+            raise ValueError("compile and fsdp do not go together: leave one of them out")
+        return self
 
 
 class ProbeConfig(Strict):

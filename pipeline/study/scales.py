@@ -66,6 +66,8 @@ class TrainSettings:
     seed: int = 0
     """Of the initial weights; the order of the text is already in the mix."""
     compile: bool = False
+    fsdp: bool = False
+    """Shard the model over the processes, where there are several."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def train_settings(scale: Scale, training: TrainingConfig, *, seed: int) -> Trai
         checkpoints=training.checkpoints,
         seed=seed,
         compile=training.compile,
+        fsdp=training.fsdp,
     )
 
 

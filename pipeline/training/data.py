@@ -67,7 +67,8 @@ def window_loss(
 ) -> tuple[float, int]:
     """Sum of one-ahead cross-entropies in nats and their number, over windows [n, T] of this rank of `world`.
 
-    `batch_size` counts windows, each of T - 1 predictions. The model's mode is restored afterwards.
+    `batch_size` counts windows, each of T - 1 predictions. The model's mode is restored afterwards. All ranks
+    call the model equally often, as a sharded one must be: a rank without windows left reads one for nothing.
     """
     was_training = model.training
     device = next(model.parameters()).device
@@ -75,9 +76,11 @@ def window_loss(
     n_predicted = 0
     model.eval()
     try:
-        for first in range(rank * batch_size, len(windows), world * batch_size):
-            ids = torch.from_numpy(windows[first : first + batch_size]).to(device)
-            predictions = ids.shape[0] * (ids.shape[1] - 1)
+        for turn in range(0, len(windows), world * batch_size):
+            first = turn + rank * batch_size
+            rows = windows[first : first + batch_size]
+            predictions = rows.shape[0] * (rows.shape[1] - 1)
+            ids = torch.from_numpy(rows if predictions else windows[:1]).to(device)
             nats += model(input_ids=ids, labels=ids, use_cache=False).loss.double() * predictions
             n_predicted += predictions
     finally:

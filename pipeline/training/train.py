@@ -5,7 +5,8 @@ a callable. A run lives in one folder and touches nothing outside it: `run.json`
 `state/` (sealed checkpoints, gone when the run is done) and `model/` (the finished checkpoint). Calling again
 resumes a cut run and returns a finished one at once.
 
-Under `torchrun` every process calls `train` alike: the global batch stays the same, so does the study. The
+Under `torchrun` every process calls `train` alike: the global batch stays the same, so does the study; each
+holds the model, or with `fsdp` a part of it (`pipeline.training.sharding`). The
 Trainer sets the global random seeds of Python, numpy and torch. Threads are the caller's business.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,12 @@ from hormesis.pipeline.training.compilation import compile_passes
 from hormesis.pipeline.training.data import Windows
 from hormesis.pipeline.training.loop import WRITING, MixTrainer, Point, TrainingError, Watch, saving
 from hormesis.pipeline.training.precision import choose_precision
+from hormesis.pipeline.training.sharding import (
+    ShardedTrainer,
+    require_finite_parts,
+    sharded,
+    unsharded_weights,
+)
 from hormesis.pipeline.training.state import latest_checkpoint, open_run
 
 __all__ = ["Point", "Stopped", "TrainResult", "TrainSettings", "TrainingError", "initial_model", "train"]
@@ -114,23 +122,28 @@ def train(
         shutil.rmtree(folder / "state" / WRITING, ignore_errors=True)  # half a checkpoint of a killed process
     if _shared("result" in record and is_intact(folder / "model"), together):
         return _finished_result(folder, record if is_first else open_run(folder, identity), on_point)
-    model = initial_model(config, settings.seed)
-    if settings.compile:
+    is_sharded = settings.fsdp and together
+    build = partial(initial_model, config, settings.seed)
+    model = None if is_sharded else build()
+    if settings.compile and model is not None:
         compile_passes(model)
     if is_first and "precision" not in record:
-        length = settings.sequence_length
-        record["precision"] = choose_precision(model, settings.precision, length, int(config.vocab_size))
+        length, vocabulary = settings.sequence_length, int(config.vocab_size)
+        record["precision"] = choose_precision(model or build(), settings.precision, length, vocabulary)
         write_sealed_json(folder / "run.json", record)
     precision = str(_shared(record.get("precision"), together))
     if precision == "bfloat16":
         arguments = arguments_for(folder / "state", settings, data.steps, bf16=True)
+    if model is None:
+        model = sharded(build, bf16=arguments.bf16)
     heldout = {"clean": heldout_clean, "toxic": heldout_toxic}
     n_heldout = _curve_windows(mix, settings)
     windows = {name: rows[:n_heldout] for name, rows in heldout.items() if rows is not None and len(rows)}
     watch = Watch(on_point, should_stop, progress, windows)
     # Steps at which a point of the curve is taken, and at which a checkpoint is saved.
     points, saves = _spread(data.steps, settings.evaluations), _spread(data.steps, settings.checkpoints)
-    trainer = MixTrainer(model, arguments, data, watch, points, saves - {data.steps})
+    trainer_class = ShardedTrainer if is_sharded else MixTrainer
+    trainer = trainer_class(model, arguments, data, watch, points, saves - {data.steps})
     started = time.perf_counter()
     checkpoint = _shared(str(latest_checkpoint(folder / "state") or "") if is_first else None, together)
     if checkpoint:
@@ -139,7 +152,8 @@ def train(
         trainer.train(resume_from_checkpoint=checkpoint or None)
     if trainer.interruption is not None:
         raise trainer.interruption
-    require_finite(model, f"training of {data.steps} steps")  # what the last step made has had no loss yet
+    check = require_finite_parts if is_sharded else require_finite
+    check(model, f"training of {data.steps} steps")  # what the last step made has had no loss yet
     result = TrainResult(
         model=folder / "model",
         steps=data.steps,
@@ -149,8 +163,9 @@ def train(
         seconds=time.perf_counter() - started,
         curve=tuple(trainer.curve),
     )
+    weights = unsharded_weights(model) if is_sharded else None
     if is_first:
-        _finish(folder, model, tokenizer, record, result)
+        _finish(folder, model, tokenizer, record=record, result=result, weights=weights)
     trainer.accelerator.wait_for_everyone()
     return result
 
@@ -177,7 +192,11 @@ def _identity(
         "tokenizer": fingerprint(tokenizer),
         "config": {key: repr(value) for key, value in sorted(config_values.items())},
         # A setting that came later is no part of the runs before it.
-        "settings": {name: value for name, value in asdict(settings).items() if name != "compile" or value},
+        "settings": {
+            name: value
+            for name, value in asdict(settings).items()
+            if name != "fsdp" and (name != "compile" or value)  # sharded or not, it goes on as the same run
+        },
     }
 
 
@@ -214,13 +233,17 @@ def _finish(
     folder: Path,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
+    *,
     record: dict[str, Any],
     result: TrainResult,
+    weights: dict[str, torch.Tensor] | None,
 ) -> None:
-    """Write the model folder whole, the result beside `record` (of run.json), and drop the checkpoints."""
+    """Write the model folder whole (`weights`: those of a sharded model), the result beside `record` (of
+    run.json), and drop the checkpoints.
+    """
     model.config.use_cache = True  # the Trainer switches it off; generation without it is many times slower
     with saving(folder), sealed_folder(folder / "model") as temporary:
-        write_model(model, tokenizer, temporary)
+        write_model(model, tokenizer, temporary, weights=weights)
     values = asdict(replace(result, model=Path("model")))
     write_sealed_json(folder / "run.json", {**record, "result": {**values, "model": "model"}})
     shutil.rmtree(folder / "state", ignore_errors=True)
