@@ -14,6 +14,7 @@ from hormesis.db.schema import Study
 from hormesis.pipeline.commands.console.display import StageLine, StudyDisplay, stage_lines
 from hormesis.pipeline.commands.console.terminal import Terminal
 from hormesis.pipeline.execution.lock import is_held
+from hormesis.pipeline.execution.progress import Pace
 
 
 @contextmanager
@@ -25,16 +26,18 @@ def watching(database_url: str, console: Terminal, quiet: bool = False) -> Itera
     if quiet:
         yield lambda study_id: None
         return
-    displays: list[StudyDisplay] = []
+    displays, pace = list[StudyDisplay](), Pace()
 
     def watch(study_id: int) -> None:
         if not displays:
-            displays.append(StudyDisplay(database_url, console))
+            displays.append(StudyDisplay(database_url, study_id, console))
             displays[0].start()
-        displays[0].watch(study_id)
+        pace.run(displays[0].watch)
 
     try:
         yield watch
+        for display in displays:
+            display.watch()
     finally:
         for display in displays:
             display.stop()

@@ -38,8 +38,15 @@ class Inputs:
     revisions: Mapping[str, str]
 
     def settings(self, *section_names: str) -> dict[str, Any]:
-        """These sections of the configuration."""
-        return self.config.model_dump(mode="json", include=set(section_names))
+        """These sections of the configuration, to be read only."""
+        if section_names not in self._sections:
+            dumped = self.config.model_dump(mode="json", include=set(section_names))
+            self._sections[section_names] = dumped
+        return self._sections[section_names]
+
+    @cached_property
+    def _sections(self) -> dict[tuple[str, ...], dict[str, Any]]:
+        return {}
 
     def roles(self, *roles: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
         """Source settings and data revisions of these roles."""

@@ -18,6 +18,23 @@ class Stopped(Exception):
     """The person asked for a stop; what is finished is kept and the next run goes on from there."""
 
 
+class Pace:
+    """Lets work that recurs, such as a look at all rows, take at most a twentieth of the time."""
+
+    SHARE = 1 / 20
+
+    def __init__(self) -> None:
+        self._due = 0.0
+
+    def run(self, work: Callable[[], object]) -> None:
+        """Do the work, unless the last time was too short ago for how long it took."""
+        started = time.monotonic()
+        if started >= self._due:
+            work()
+            ended = time.monotonic()
+            self._due = ended + (ended - started) / self.SHARE
+
+
 class Sink(Protocol):
     """Receives a report: what is done, of how much, in which unit, and a line for the person."""
 

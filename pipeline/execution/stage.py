@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import Row, select
 
@@ -165,6 +165,10 @@ def marked_row(mark: Mark, words: Callable[[BaseException], str] = plain_words) 
     mark(status="done")
 
 
+_StoredRow: TypeAlias = Row[str, str, datetime, float, list[dict[str, Any]] | None]
+"""Status, input hash, moment of the end, seconds and files."""
+
+
 class StageRow:
     """The `stage_run` row of a stage on a subject, and whether its inputs are those of now."""
 
@@ -176,23 +180,25 @@ class StageRow:
         self._written = partial(stage.files, context, subject)
         self._model = subject.model
 
-    def _read(self) -> Row[str, str, datetime, float, list[dict[str, Any]] | None] | None:
+    def _read(self) -> _StoredRow | None:
         columns = (StageRun.status, StageRun.input_hash, StageRun.finished, StageRun.seconds, StageRun.files)
         with read_session(self._engine) as session:
             return session.execute(select(*columns).filter_by(**self._columns)).first()
 
+    def _finished_row(self) -> _StoredRow | None:
+        row = self._read()
+        return row if row is not None and (row.status, row.input_hash) == ("done", self.key) else None
+
     @property
     def finished(self) -> datetime | None:
         """When this stage finished with the same inputs; None where it did not."""
-        row = self._read()
-        is_finished = row is not None and (row.status, row.input_hash) == ("done", self.key)
-        return row.finished if row is not None and is_finished else None
+        row = self._finished_row()
+        return None if row is None else row.finished
 
     @property
     def has_finished(self) -> bool:
         """Whether this stage finished before with the same inputs, whatever became of its files."""
-        row = self._read()
-        return row is not None and (row.status, row.input_hash) == ("done", self.key)
+        return self._finished_row() is not None
 
     @property
     def is_done(self) -> bool:
@@ -205,8 +211,8 @@ class StageRow:
         `as_input`: another stage is about to read them, so what a copy left out or an older version did not
         list must be there too. Weights that were left out are not made again: who reads them is told so.
         """
-        row = self._read()
-        if row is None or not self.has_finished:
+        row = self._finished_row()
+        if row is None:
             return []
         units = stored_units(row.files)
         problems = [

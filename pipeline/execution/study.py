@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from sqlalchemy import Engine, Select, select
 from hormesis.db.engine import DatabaseProblem, open_reader, open_writer, reading
 from hormesis.db.files import remove_all_temporaries
 from hormesis.db.schema import Arm, Checkpoint, Study
-from hormesis.db.write import read_session, write_session
+from hormesis.db.write import insert_missing, read_session, write_session
 from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.foreign import is_commit_of_checkpoint
@@ -79,12 +79,13 @@ def register(config: StudyConfig, *, home: Path, database_url: str, revisions: d
 def study_row(engine: Engine, config: StudyConfig) -> int:
     """Id of the study with this configuration; its row is written on first sight, gates when they change."""
     values = config.model_dump(mode="json")
+    columns = {"hash": config.hash, "name": config.name, "scale": config.scale, "config": values}
     study_id = _id_of_row(
         engine,
         select(Study.id).where(Study.hash == config.hash),
-        lambda: Study(
-            hash=config.hash, name=config.name, scale=config.scale, config=values, data_revisions={}
-        ),
+        Study,
+        {**columns, "data_revisions": {}},
+        on=("hash",),
     )
     with read_session(engine) as session:
         stored = session.get_one(Study, study_id).config
@@ -108,24 +109,23 @@ def arm_row(context: StudyContext, arm: ArmPlan) -> int:
     return _id_of_row(
         context.engine,
         select(Arm.id).where(Arm.study_id == study_id, Arm.name == arm.name),
-        lambda: Arm(**new_arm_row(context, arm)),
+        Arm,
+        new_arm_row(context, arm),
+        on=("study_id", "name"),
     )
 
 
-def _id_of_row(engine: Engine, query: Select[int], new_row: Callable[[], Study | Arm]) -> int:
-    """The id that a query finds, else that of a new row."""
+def _id_of_row(
+    engine: Engine, query: Select[int], model: type[Study | Arm], row: dict[str, Any], *, on: Sequence[str]
+) -> int:
+    """The id that a query finds, once the row of natural key `on` is there: its own or another process's."""
     with read_session(engine) as session:
         row_id = session.scalar(query)
     if row_id is not None:
         return row_id
     with write_session(engine) as session:
-        row_id = session.scalar(query)
-        if row_id is None:  # unless a second process was first
-            row = new_row()
-            session.add(row)
-            session.flush()
-            row_id = row.id
-        return row_id
+        insert_missing(session, model, [row], on=on)
+        return session.scalars(query).one()
 
 
 def checkpoint_id_of(context: StudyContext, name: str) -> int:

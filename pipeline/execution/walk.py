@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy import select
@@ -17,7 +18,7 @@ from hormesis.db.write import insert_missing, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.graph import Graph, Planned
 from hormesis.pipeline.execution.lease import StageHeld, is_free
-from hormesis.pipeline.execution.progress import Stopped
+from hormesis.pipeline.execution.progress import Pace, Stopped
 from hormesis.pipeline.execution.stage import (
     STUDY,
     Stage,
@@ -213,7 +214,7 @@ def walk(
         Task(study, subject, graph.of_subject(context.config, subject), before, is_patient=False)
         for subject in subjects(context)
     ]
-    held_tasks: list[Task] = []
+    held_tasks, pace = list[Task](), Pace()
     # What other processes run is waited for when there is nothing else to do.
     while tasks and not outcome.stopped:
         for task, task_outcome in executor.run(tasks, look):
@@ -223,7 +224,8 @@ def walk(
                 continue
             outcome.arms.append(task_outcome)
             if task_outcome.status == "done":
-                outcome.failures += _after_each(context, graph, task.subject)
+                # With many arms each summary takes longer; the study's end makes all of them anew.
+                pace.run(partial(_after_each, context, graph, task.subject, outcome.failures))
             look()
         tasks, held_tasks = held_tasks, []
     outcome.stopped |= executor.stopping
@@ -245,10 +247,10 @@ def _side_by_side(stages: Iterable[Stage]) -> Iterator[tuple[Stage, ...]]:
         yield batch
 
 
-def _after_each(context: StudyContext, graph: Graph, subject: Subject) -> list[str]:
+def _after_each(context: StudyContext, graph: Graph, subject: Subject, failures: list[str]) -> None:
+    """Write what is told of a subject that is done; adds to `failures`."""
     try:
         for function in graph.after_each:
             function(context, subject)
     except Exception as error:  # must not end the arms that still run
-        return [f"summary of {subject.name}: {plain_words(error)}"]
-    return []
+        failures.append(f"summary of {subject.name}: {plain_words(error)}")

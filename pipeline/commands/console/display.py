@@ -93,8 +93,8 @@ class Rate(ProgressColumn):
 class StudyDisplay:
     """Reads the study's stage rows and keeps a bar for each stage at work."""
 
-    def __init__(self, database_url: str, console: Terminal) -> None:
-        self._engine = open_writer(database_url)
+    def __init__(self, database_url: str, study_id: int, console: Terminal) -> None:
+        self._engine, self._study_id = open_writer(database_url), study_id
         self._console = console
         self._bars: dict[tuple[str, str], TaskID] = {}
         self._ahead: set[tuple[str, str]] = set()
@@ -124,11 +124,11 @@ class StudyDisplay:
         """Stop drawing and give the terminal back."""
         self._progress.stop()
 
-    def watch(self, study_id: int) -> None:
+    def watch(self) -> None:
         """Take a look at the rows and redraw."""
         with read_session(self._engine) as session:
-            lines = stage_lines(session.connection(), study_id)
-            sources = source_lines(session.connection(), study_id)
+            lines = stage_lines(session.connection(), self._study_id)
+            sources = source_lines(session.connection(), self._study_id)
         n_done = sum(line.status == "done" for line in lines)
         if self._overall is None:
             is_read = any((line.stage, line.status) == ("text", "done") for line in lines)

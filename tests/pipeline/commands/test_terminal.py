@@ -90,7 +90,7 @@ def test_a_stage_that_ends_between_two_looks_is_told_once(
     tiny_database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = copy_database(tiny_database, tmp_path / "copy.sqlite")
-    engine, display = open_writer(url), StudyDisplay(url, Terminal())
+    engine, display = open_writer(url), StudyDisplay(url, 1, Terminal())
 
     def set_status(status: str) -> None:
         with write_session(engine) as session:
@@ -98,7 +98,7 @@ def test_a_stage_that_ends_between_two_looks_is_told_once(
 
     for status in ("pending", "done", "done"):
         set_status(status)
-        display.watch(1)
+        display.watch()
     engine.dispose()
     printed = capsys.readouterr().err
     assert printed.count("done score toxic-0-s0") == 1 and "done text" not in printed

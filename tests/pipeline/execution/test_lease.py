@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from hormesis.db.schema import StageRun, Study, utc_now
 from hormesis.db.write import read_session, upsert, write_session
 from hormesis.pipeline.execution import lease
 from hormesis.pipeline.execution.lease import Lease, StageHeld
+from hormesis.pipeline.execution.study import study_row
+from hormesis.pipeline.study.config import StudyConfig
 from tests.fixtures.database_files import ROW
 
 KEY = (1, "train", "toxic-0-s0")
@@ -43,6 +47,22 @@ def change(engine: Engine, **columns: Any) -> None:
 def row(engine: Engine) -> StageRun:
     with read_session(engine) as session:
         return session.query(StageRun).one()
+
+
+def test_runs_that_begin_at_once_have_one_row_of_their_study(new_url: str) -> None:
+    config, barrier = StudyConfig(name="at-once"), threading.Barrier(6)
+    open_writer(new_url).dispose()
+
+    def begin(_: int) -> int:
+        engine = open_writer(new_url)
+        barrier.wait()
+        try:
+            return study_row(engine, config)
+        finally:
+            engine.dispose()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(begin, range(6)))) == 1
 
 
 def test_a_stage_names_who_runs_it_and_is_freed_by_its_end(engine: Engine) -> None:

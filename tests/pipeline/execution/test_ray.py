@@ -130,17 +130,18 @@ def test_a_lost_head_is_one_line_and_a_new_one_goes_on(
     url, own_home = audited(postgres.new_database()), tmp_path / "home"
     process = start(cluster, study, own_home, url)
     worker_of(url, "train")
-    done = {row.stage for row in stages(url).itertuples() if row.status == "done"}
-    assert "text" in done
     cluster.kill("gcs_server")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "was lost; what is done is kept: start it again" in errors.strip().splitlines()[-1]
     cluster.kill()
+    rows = stages(url)
+    cut = rows[rows["status"] == "running"]
     cluster.start(2)
     finish(start(cluster, study, own_home, url))
     assert_same_rows(home, url)
-    assert {name for (name, _), count in starts(url).items() if count > 1} <= {"train"}
+    repeated = {key for key, count in starts(url).items() if count > 1}
+    assert repeated == set(zip(cut["stage"], cut["subject"], strict=True))
 
 
 @pytest.mark.parametrize(
