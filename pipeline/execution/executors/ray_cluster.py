@@ -139,8 +139,9 @@ def ray_executor(database_url: str, *, threads: int) -> Iterator[RayExecutor]:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, namespace="hormesis")
     except Exception as error:
-        words = str(error).strip().split("\n")[0]
-        raise ClusterProblem(f"the Ray cluster on {where} cannot be used: {words}") from error
+        words = str(error).strip().split("\n")[0].split(". ")[0]
+        advice = "; where its head asks for a token, set RAY_AUTH_MODE=token"
+        raise ClusterProblem(f"the Ray cluster on {where} cannot be used: {words}{advice}") from error
     try:
         n_nodes = sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
         if n_nodes > 1 and sqlite_path(parse_url(database_url)) is not None:
