@@ -237,7 +237,7 @@ def status(as_json: AsJson = False) -> None:
     """Show the studies in the database and how far each is."""
     from hormesis.pipeline.commands.status import status_rows
 
-    rows = status_rows(database_url(), home())
+    rows = status_rows(database_url())
     if as_json:
         _print_json(rows)
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -13,7 +12,7 @@ from hormesis.db.engine import DatabaseProblem, open_reader, reading
 from hormesis.db.schema import Study
 from hormesis.pipeline.commands.console.display import StageLine, StudyDisplay, stage_lines
 from hormesis.pipeline.commands.console.terminal import Terminal
-from hormesis.pipeline.execution.lock import is_held
+from hormesis.pipeline.execution.lease import is_at_work
 from hormesis.pipeline.execution.progress import Pace
 
 
@@ -43,10 +42,10 @@ def watching(database_url: str, console: Terminal, quiet: bool = False) -> Itera
             display.stop()
 
 
-def status_rows(database_url: str, home: Path) -> list[dict[str, Any]]:
+def status_rows(database_url: str) -> list[dict[str, Any]]:
     """One row per study: how many stages are done, what runs, what failed. Empty without a database.
 
-    A stage that is marked as running while no process holds its study was cut (killed, a power cut). Raises
+    A stage that is marked as running by a process that is no more was cut (killed, a power cut). Raises
     DatabaseProblem for a database that cannot be read.
     """
     query = select(Study.id, Study.name, Study.hash).order_by(Study.id)
@@ -64,11 +63,12 @@ def status_rows(database_url: str, home: Path) -> list[dict[str, Any]]:
     rows = []
     for name, study_hash, lines in studies:
         unfinished = [line for line in lines if line.status == "running"]
-        is_running = is_held(home, study_hash)
-        running = unfinished if is_running else []
+        running = [line for line in unfinished if _is_at_work(line)]
         failed = [line for line in lines if line.status == "failed"]
         notes = [f"{line.stage} {line.subject} {_share(line.done, line.total)}" for line in running]
-        notes += [f"{line.stage} {line.subject} was cut; run again" for line in unfinished if not is_running]
+        notes += [
+            f"{line.stage} {line.subject} was cut; run again" for line in unfinished if line not in running
+        ]
         notes += [f"{line.stage} {line.subject}: {line.error}" for line in failed]
         rows.append(
             {
@@ -82,6 +82,10 @@ def status_rows(database_url: str, home: Path) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _is_at_work(line: StageLine) -> bool:
+    return is_at_work(line.host, line.pid, line.started, line.heartbeat)
 
 
 def _share(done: float, total: float) -> str:

@@ -43,19 +43,28 @@ class StageHeld(Exception):
 
 def is_free(row: StageRun) -> bool:
     """Whether nobody runs the stage of this row, or whoever did has vanished."""
-    key = (row.study_id, row.stage, row.subject)
     if row.status != "running":
         return True
-    if row.host == provenance.host() and row.pid is not None:
-        began = row.started.timestamp() if row.started is not None else 0.0
-        if row.pid == os.getpid() or not is_running(row.pid, began):
-            return True
+    is_local = row.host == provenance.host()
+    if is_local and (row.pid == os.getpid() or not is_at_work(row.host, row.pid, row.started, row.heartbeat)):
+        return True
+    key = (row.study_id, row.stage, row.subject)
     sign, now = (row.host, row.pid, row.heartbeat), time.monotonic()
     last_sign, since = _WATCHED.get(key, (None, now))
     if sign != last_sign:
         _WATCHED[key] = (sign, now)
         return False
     return now - since > LEASE
+
+
+def is_at_work(host: str, pid: int | None, started: datetime | None, heartbeat: datetime | None) -> bool:
+    """Whether the process that a running stage's row names still seems to run it; to tell, not to decide.
+
+    Another machine's by its heartbeat, whose clock may differ.
+    """
+    if host == provenance.host() and pid is not None and started is not None:
+        return is_running(pid, started.timestamp())
+    return heartbeat is not None and (utc_now() - heartbeat).total_seconds() < LEASE
 
 
 class Lease:

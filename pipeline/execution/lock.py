@@ -43,19 +43,6 @@ def study_lock(home: Path, study_hash: str, *, side_by_side: bool = False) -> It
         yield
 
 
-def is_held(home: Path, study_hash: str) -> bool:
-    """Whether a process runs this study now; makes no file."""
-    path = lock_path(home, study_hash)
-    if not path.is_file():
-        return False
-    with path.open() as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 @contextmanager
 def taking_turns(home: Path, key: str, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold the lock of files that two studies share; wait where another process holds it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -14,7 +13,7 @@ from hormesis.dashboard.base.records import records
 from hormesis.dashboard.running import process
 from hormesis.dashboard.running.permission import Home
 from hormesis.db.contract.stages import stage_title
-from hormesis.db.run_lock import holder_of, noted
+from hormesis.db.run_lock import holder_of
 
 Kind = Literal[
     "running", "starting", "stopping", "gone", "stopped", "failed", "finished", "elsewhere", "silent"
@@ -54,19 +53,12 @@ def standing(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: d
             return _gone_standing(stages[stages["status"] == "running"], f" ({signal})")
         if process.is_starting(home, study_hash):
             return Standing("starting", "The process has begun; it is reading the study's sources.")
-    return _from_rows(stages, study_hash, home, now=now)
+    return _from_rows(stages, now=now)
 
 
-def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: datetime) -> Standing:
-    """How a study stands that no process here runs; `note`: process id and machine in its lock."""
+def _from_rows(stages: pd.DataFrame, *, now: datetime) -> Standing:
+    """How a study stands by the processes that its stages name, e.g. of arms that run apart."""
     state = summarise(stages, now)
-    note = noted(home.folder, study_hash) if home is not None else None
-    away = home is not None and note is not None and note[1] != platform.node()
-    marked = stages[stages["status"] == "running"]
-    is_local = marked["host"].isin(["", platform.node()])
-    if len(marked) and is_local.all() and home is not None and not away:
-        # Nobody on this machine holds the lock, so whoever marked these stages as running has gone.
-        return _gone_standing(marked)
     dead_stages = gone_stages(stages)
     if state.running and len(dead_stages) == state.running:
         return _gone_standing(dead_stages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from rich.progress import (
     BarColumn,
@@ -38,6 +39,10 @@ class StageLine:
     message: str
     error: str | None
     seconds: float
+    host: str
+    pid: int | None
+    started: datetime | None
+    heartbeat: datetime | None
 
 
 def stage_lines(connection: Connection, study_id: int) -> list[StageLine]:
@@ -52,9 +57,13 @@ def stage_lines(connection: Connection, study_id: int) -> list[StageLine]:
         StageRun.message,
         StageRun.error,
         StageRun.seconds,
+        StageRun.host,
+        StageRun.pid,
+        StageRun.started,
+        StageRun.heartbeat,
     )
     rows = connection.execute(select(*columns).where(StageRun.study_id == study_id).order_by(StageRun.id))
-    return [StageLine(*row) for row in rows]
+    return [StageLine(**row._asdict()) for row in rows]
 
 
 def source_lines(connection: Connection, study_id: int) -> list[str]:
