@@ -119,6 +119,14 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def postgres_copy(postgres: PostgresServer, small_database: Path) -> str:
+    """The URL of a copy of the seeded study on PostgreSQL, to look at."""
+    from tests.fixtures.database_files import copied_study
+
+    return copied_study(small_database, postgres.new_database())
+
+
 @pytest.fixture(params=DATABASE_KINDS)
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database that is not there yet, or has no tables."""

@@ -19,6 +19,7 @@ from hormesis.dashboard.report.study import document, open_study
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import Arm, Checkpoint, NullEffect, StageRun, Study, Summary, Verdict
 from hormesis.db.write import write_session
+from tests.fixtures.database_files import copied_study
 from tests.fixtures.pages import clear_caches, open_page, words
 from tests.fixtures.seeded_database import TINY, build
 from tests.fixtures.shared_worlds import changed_copy, copy_database
@@ -32,6 +33,28 @@ def test_every_page_opens(small_database: Path, monkeypatch: pytest.MonkeyPatch,
     app = open_page(small_database, monkeypatch, page)
     assert not app.exception and not app.error
     assert app.subheader[0].value.endswith("?")
+
+
+@pytest.fixture(scope="module")
+def sqlite_copy(small_database: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a copy of the seeded study as a SQLite file."""
+    return copied_study(small_database, f"sqlite:///{tmp_path_factory.mktemp('copy')}/study.sqlite")
+
+
+@pytest.mark.xdist_group("postgresql")
+@pytest.mark.parametrize("page", [*PAGES, "robustness", "toy"])
+def test_pages_say_the_same_on_postgresql(
+    sqlite_copy: str, postgres_copy: str, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    expected = open_page(sqlite_copy, monkeypatch, page)
+    clear_caches()
+    app = open_page(postgres_copy, monkeypatch, page)
+    assert not app.exception and not app.error
+    on_postgresql = words(app).replace(postgres_copy, sqlite_copy)
+    assert on_postgresql == words(expected)
+    assert [list(table.value.columns) for table in app.dataframe] == [
+        list(table.value.columns) for table in expected.dataframe
+    ]
 
 
 @pytest.mark.parametrize("page", ["overview", "robustness", "glossary"])

@@ -7,11 +7,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from hormesis.db.copy.changes import Changes
-from hormesis.db.copy.database import copy_database as copy_studies
-from hormesis.db.copy.weights import Homes
 from hormesis.db.engine import open_reader
-from tests.fixtures.postgres_server import DATABASE_KINDS, PostgresServer
+from tests.fixtures.postgres_server import DATABASE_KINDS
 from tests.fixtures.read_queries import Names
 from tests.fixtures.shared_worlds import copy_database
 
@@ -21,16 +18,6 @@ def path(small_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     file = tmp_path_factory.mktemp("read") / "d.db"
     copy_database(small_database, file)
     return file
-
-
-@pytest.fixture(scope="session")
-def postgres_copy(postgres: PostgresServer, small_database: Path) -> str:
-    """The URL of a copy of the seeded study on PostgreSQL, to look at."""
-    url = postgres.new_database()
-    homes = Homes((small_database.parent,), small_database.parent)
-    changes = Changes(homes, texts=True)
-    copy_studies(f"sqlite:///{small_database}", url, [1], changes, lambda done, total: None)
-    return url
 
 
 @pytest.fixture(scope="module", params=DATABASE_KINDS)
