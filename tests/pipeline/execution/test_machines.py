@@ -18,7 +18,15 @@ import pytest
 
 from tests.fixtures.audit import audited, stages, starts
 from tests.fixtures.postgres_server import PostgresServer
-from tests.fixtures.tiny_study import BRIEF, assert_same_rows, command, environment, finished_study
+from tests.fixtures.tiny_study import (
+    BRIEF,
+    assert_same_rows,
+    command,
+    environment,
+    finished_study,
+    run,
+    write_study,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgresql")]
 
@@ -56,12 +64,10 @@ def ended(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, errors
 
 
-def test_two_machines_share_a_study(
-    brief: tuple[Path, Path], tmp_path: Path, postgres: PostgresServer
-) -> None:
-    study, home = brief
-    url, shared = audited(postgres.new_database()), tmp_path / "home"
-    arguments = ("run", str(study), "--workers", "1")
+def test_two_machines_of_two_workers_share_a_study(tmp_path: Path, postgres: PostgresServer) -> None:
+    study = write_study(tmp_path, BRIEF | {"seeds = [0]": "seeds = [0, 1]"})
+    url, shared, alone = audited(postgres.new_database()), tmp_path / "home", tmp_path / "alone"
+    arguments = ("run", str(study), "--workers", "2")
     with (
         machine("first", shared, url, *arguments) as first,
         machine("second", shared, url, *arguments) as second,
@@ -69,13 +75,18 @@ def test_two_machines_share_a_study(
         ended(first)
         ended(second)
     assert set(starts(url).values()) == {1}
-    assert_same_rows(home, url)
     rows = stages(url)
     assert set(rows["host"]) == {"first", "second"}
     of_arms = rows[rows["subject"] != "study"]
     first_rows, second_rows = (of_arms[of_arms["host"] == host] for host in ("first", "second"))
     assert first_rows["started"].min() < second_rows["finished"].max()
     assert second_rows["started"].min() < first_rows["finished"].max(), "both at work at once"
+    shutil.copytree(
+        shared / "files", alone / "files"
+    )  # trained models are found, and their rows written anew
+    finished = run(alone, "run", str(study))
+    assert finished.returncode == 0, finished.stderr
+    assert_same_rows(alone, url)
 
 
 def test_the_stages_of_a_vanished_machine_are_taken_over_after_the_lease(
