@@ -34,6 +34,8 @@ from hormesis.db.problems import (
 __all__ = ["DatabaseProblem", "DatabaseWarning", "open_reader", "open_writer", "reading"]
 
 T = TypeVar("T")
+_SERVER_ARGUMENTS = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10}
+"""Seconds after which a server that is not there, or has gone without a word, is given up (libpq)."""
 _ATTEMPTS = 8
 _PASSING = ("malformed", "unable to open", "readonly", "read-only", "locking protocol", "disk i/o", "no such")
 """Errors that a writer causes by appearing or leaving while a reader opens the file; gone at the next try."""
@@ -106,8 +108,18 @@ def _prepare(path: Path, url: URL) -> None:
 def _writing_engine(url: URL, wait: float) -> Engine:
     """The writer's engine; `wait`: seconds for another writer."""
     if url.get_backend_name() != "sqlite":
-        server = create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=60)
+        # A server takes about a hundred connections in all: one stays open, others close after their use.
+        server = create_engine(
+            url, pool_pre_ping=True, pool_size=1, max_overflow=60, connect_args=_SERVER_ARGUMENTS
+        )
         event.listen(server, "before_cursor_execute", _replace_null, retval=True)
+
+        @event.listens_for(server, "connect")
+        def _limit_wait(connection: Any, _: Any) -> None:
+            connection.autocommit = True
+            connection.execute(f"SET lock_timeout = {round(wait * 1000)}")
+            connection.autocommit = False
+
         return server
     sqlite_arguments = {"isolation_level": None, "timeout": wait, "check_same_thread": False}
     # A pooled connection serves one thread at a time, and keeps the write-ahead log open between writes.
@@ -200,6 +212,7 @@ def reading_engine(url: URL, path: Path | None, wait: float = BUSY_SECONDS) -> E
             poolclass=NullPool,
             # Several queries of one connection see the same state, as in SQLite.
             isolation_level="REPEATABLE READ",
+            connect_args=_SERVER_ARGUMENTS,
             execution_options={"postgresql_readonly": True},
         )
     file = path

@@ -52,26 +52,25 @@ def parse_url(url: str | URL) -> URL:
     """
     try:
         parsed = make_url(url)
-        if parsed.drivername not in DRIVERS:
-            raise DatabaseProblem(
-                "failed",
-                f"'{parsed.drivername}' is not a kind of database that can be opened; write "
-                "sqlite:///PATH or postgresql://USER@HOST/NAME",
-            )
-        parsed.get_dialect().import_dbapi()
+        if parsed.drivername in DRIVERS:
+            parsed.get_dialect().import_dbapi()
     except ImportError:
         raise DatabaseProblem(
             "failed",
             f"{name_of(parsed)} needs the driver of PostgreSQL; install it by: "
             'pip install "hormesis[postgresql]"',
         ) from None
-    except DatabaseProblem:
-        raise
     except (ArgumentError, ValueError):
         masked = re.sub(r"//[^@]*@", "//***@", str(url))
         raise DatabaseProblem(
             "failed", f"'{masked}' is not a database URL; write sqlite:///PATH, or set HORMESIS_DB"
         ) from None
+    if parsed.drivername not in DRIVERS:
+        raise DatabaseProblem(
+            "failed",
+            f"'{parsed.drivername}' is not a kind of database that can be opened; write sqlite:///PATH or "
+            "postgresql://USER@HOST/NAME",
+        )
     if parsed.get_backend_name() == "sqlite":
         _require_file(parsed)
     return parsed
@@ -148,6 +147,9 @@ _SENTENCES: tuple[tuple[str, Kind, str], ...] = (
     ('fatal: database "', "failed", "{name} does not exist on that server; make it there by: createdb"),
     ('fatal: role "', "permission", "the server of {name} does not know this user"),
     ('relation "', "older", "{name} lacks a table this version needs; run: hormesis upgrade"),
+    ("too many clients", "locked", "{name} takes no more connections; raise its max_connections"),
+    ("connection slots", "locked", "{name} takes no more connections; raise its max_connections"),
+    ("deadlock", "locked", "{name} found writers waiting for each other and stopped this one; run again"),
     ("starting up", "locked", "{name} is starting; try again in a moment"),
     ("terminating connection", "failed", "the connection to {name} was ended by the server; run again"),
     ("server closed the connection", "failed", "the connection to {name} was lost; run again"),

@@ -30,25 +30,25 @@ def lock_path(home: Path, study_hash: str) -> Path:
 
 
 def lock_note() -> str:
-    """What a runner writes into its lock: its process id and its machine."""
-    return f"{os.getpid()} {platform.node()}"
+    """The line that a runner writes into its lock: its process id and its machine."""
+    return f"{os.getpid()} {platform.node()}\n"
 
 
-def noted(home: Path, study_hash: str) -> tuple[int, str] | None:
-    """Process id and machine that the lock file names, whether or not they still run; None without a note."""
+def noted(home: Path, study_hash: str) -> list[tuple[int, str]]:
+    """Process ids and machines that the lock file names, whether or not they still run."""
     try:
-        parts = lock_path(home, study_hash).read_text(encoding="utf-8").split(maxsplit=1)
-        return int(parts[0]), parts[1].strip() if len(parts) > 1 else platform.node()
-    except (OSError, ValueError, IndexError):
-        return None
+        lines = lock_path(home, study_hash).read_text(encoding="utf-8").splitlines()
+        parts = [line.strip().partition(" ") for line in lines]
+        return [(int(pid), host.strip() or platform.node()) for pid, _, host in parts]
+    except (OSError, ValueError):
+        return []
 
 
 def holder_of(home: Path, study_hash: str) -> Holder | None:
-    """The process on this machine that runs a study now; None where there is none."""
-    note = noted(home, study_hash)
-    if note is None or note[1] != platform.node():
-        return None
-    return _having_open(note[0], lock_path(home, study_hash))
+    """The process on this machine that runs a study, or the first of several arms; None where none does."""
+    pids = [pid for pid, host in noted(home, study_hash) if host == platform.node()]
+    holders = (_having_open(pid, lock_path(home, study_hash)) for pid in pids)
+    return next(filter(None, holders), None)
 
 
 def _having_open(pid: int, path: Path) -> Holder | None:

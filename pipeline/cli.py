@@ -200,7 +200,11 @@ def plan(
     if slurm:
         from hormesis.pipeline.commands.slurm import slurm_script
 
-        sys.stdout.write(slurm_script(estimate, study))
+        if database_url().startswith("sqlite"):
+            console.say(
+                "the database is a SQLite file, which nodes must not share; set HORMESIS_DB to PostgreSQL"
+            )
+        sys.stdout.write(slurm_script(estimate, origin(study, data)))
         return
     if as_json:
         _print_json(estimate.as_dict())

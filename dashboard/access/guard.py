@@ -94,9 +94,10 @@ class Guard:
 
     async def _logged_in(self, request: Request) -> Response:
         """The way to the page first asked for, with the cookie; or the log-in page, with what went wrong."""
+        sent = await _sent_token(request)  # first: while it is read others are counted
         if len(self._wrong) == MOST_WRONG and time.monotonic() - self._wrong[0] < 60:
             return _page("Too many wrong tokens; wait a minute.", 429)
-        if not is_same(await _sent_token(request), self._token):
+        if not is_same(sent, self._token):
             self._wrong.append(time.monotonic())
             return _page("This is not the token of this dashboard.", 401)
         answer = RedirectResponse(_address(request.scope, self._audience.base_path), 303, NO_STORE)

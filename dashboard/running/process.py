@@ -166,8 +166,8 @@ def stop(home: Home, study_hash: str) -> Holder:
     """Ask the process that runs a study to stop at the next batch. Raises RunProblem where there is none."""
     holder = holder_of(home.folder, study_hash)
     if holder is None:
-        note = noted(home.folder, study_hash)
-        where = f"; its lock names the machine {note[1]}" if note else ""
+        notes = noted(home.folder, study_hash)
+        where = f"; its lock names the machine {notes[-1][1]}" if notes else ""
         raise RunProblem(f"no process on this machine runs this study{where}")
     try:
         process = psutil.Process(holder.pid)

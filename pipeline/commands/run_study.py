@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from hormesis.pipeline.execution.executors.ray_cluster import RayExecutor
 
 
-def worker_count(config: StudyConfig, workers: int | None = None) -> tuple[int, int]:
+def worker_count(config: StudyConfig, workers: int | None = None, arm: str | None = None) -> tuple[int, int]:
     """Workers (`workers`, else one a core, or one on a GPU; at most one an arm) and threads for each."""
-    n_arms = max(1, len(plan_arms(config)))
+    n_arms = 1 if arm else max(1, len(plan_arms(config)))
     if workers is None:
         import torch
 
@@ -77,7 +77,7 @@ def run_study(
             return Outcome(study.study_id)
         planned = GRAPH.plan(config, subjects)
         announce_all(context, [pair for pair in planned if arm is None or pair[1] in subjects])
-        count, threads = worker_count(config, workers)
+        count, threads = worker_count(config, workers, arm)
         opened = _cluster(database_url, threads) if on_ray else _pool(count, threads)
         with opened as executor, stop_on_ctrl_c(executor.ask_to_stop):
             outcome = walk(

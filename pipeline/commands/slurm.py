@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from pathlib import Path
 
 from hormesis.db.location import home
+from hormesis.db.origin import Origin
 from hormesis.pipeline.commands.plan import StudyEstimate
 
 MOST_TASKS = 1000
@@ -17,7 +16,7 @@ SCRIPT = """\
 # Study {name} ({hash}), {n} arms left. Run this where sbatch is: bash FILE [options of sbatch].
 # All nodes must see the home and the database (HORMESIS_DB, of PostgreSQL).
 set -euo pipefail
-{exports}
+export HORMESIS_HOME={home}
 job=$(sbatch --parsable --job-name={job} --array=0-{last} "$@" <<'ARMS'
 #!/bin/bash
 arms=({arms})
@@ -34,18 +33,16 @@ REST
 """
 
 
-def slurm_script(estimate: StudyEstimate, study: str) -> str:
-    """A script for bash that submits what is left of a study (`study`: as it was named) to Slurm."""
+def slurm_script(estimate: StudyEstimate, origin: Origin) -> str:
+    """A script for bash that submits what is left of a study to Slurm; `origin`: how the study is named."""
     arms = [arm.name for arm in estimate.arms if arm.stages_left]
-    variables = {"HORMESIS_HOME": str(home()), "HORMESIS_DATA": os.environ.get("HORMESIS_DATA")}
-    path = Path(study)
-    study = str(path.absolute()) if path.exists() else study
-    words = [sys.executable, "-m", "hormesis.pipeline.cli", "run", study]
+    words = [sys.executable, "-m", "hormesis.pipeline.cli", "run", origin.study]
+    words += ["--data", origin.data] if origin.data else []
     return SCRIPT.format(
         name=estimate.name,
         hash=estimate.hash,
         n=len(arms),
-        exports="\n".join(f"export {name}={shlex.quote(v)}" for name, v in variables.items() if v),
+        home=shlex.quote(str(home())),
         job=f"hormesis-{estimate.name}",
         last=max(0, min(len(arms), MOST_TASKS) - 1),
         arms=shlex.join(arms),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -36,7 +36,8 @@ def watching(database_url: str, console: Terminal, quiet: bool = False) -> Itera
     try:
         yield watch
         for display in displays:
-            display.watch()
+            with suppress(DatabaseProblem):  # all is done by now
+                display.watch()
     finally:
         for display in displays:
             display.stop()

@@ -13,15 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Engine, and_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Engine, select, update
 
-from hormesis.db.engine import DatabaseProblem
 from hormesis.db.processes import is_running
 from hormesis.db.schema import StageRun, utc_now
-from hormesis.db.write import read_session, write_session
+from hormesis.db.write import insert_missing, read_session, write_session
 from hormesis.pipeline.execution import provenance
 
 LEASE = 60.0
@@ -45,8 +43,7 @@ def is_free(row: StageRun) -> bool:
     """Whether nobody runs the stage of this row, or whoever did has vanished."""
     if row.status != "running":
         return True
-    is_local = row.host == provenance.host()
-    if is_local and (row.pid == os.getpid() or not is_at_work(row.host, row.pid, row.started, row.heartbeat)):
+    if row.host == provenance.host() and (row.pid == os.getpid() or not _has_process(row.pid, row.started)):
         return True
     key = (row.study_id, row.stage, row.subject)
     sign, now = (row.host, row.pid, row.heartbeat), time.monotonic()
@@ -58,13 +55,16 @@ def is_free(row: StageRun) -> bool:
 
 
 def is_at_work(host: str, pid: int | None, started: datetime | None, heartbeat: datetime | None) -> bool:
-    """Whether the process that a running stage's row names still seems to run it; to tell, not to decide.
-
-    Another machine's by its heartbeat, whose clock may differ.
+    """Whether the process that a running stage's row names still seems to run it; to tell, not to decide:
+    heartbeats are moments of another machine's clock.
     """
-    if host == provenance.host() and pid is not None and started is not None:
-        return is_running(pid, started.timestamp())
-    return heartbeat is not None and (utc_now() - heartbeat).total_seconds() < LEASE
+    beats = heartbeat is not None and (utc_now() - heartbeat).total_seconds() < LEASE
+    return beats and (host != provenance.host() or _has_process(pid, started))
+
+
+def _has_process(pid: int | None, started: datetime | None) -> bool:
+    """Whether this machine has the process that began a stage at this moment."""
+    return pid is not None and started is not None and is_running(pid, started.timestamp())
 
 
 class Lease:
@@ -72,9 +72,9 @@ class Lease:
 
     def __init__(self, engine: Engine, key: StageKey) -> None:
         self._engine = engine
-        self._columns = dict(zip(("study_id", "stage", "subject"), key, strict=True))
-        self._has_key = and_(*(getattr(StageRun, name) == value for name, value in self._columns.items()))
-        self._who = {"host": provenance.host(), "pid": os.getpid()}
+        self._stage = dict(zip(("study_id", "stage", "subject"), key, strict=True))
+        self._words = f"{key[1]} of {key[2]}"
+        self._holder = {"host": provenance.host(), "pid": os.getpid()}
 
     def acquire(
         self,
@@ -84,59 +84,54 @@ class Lease:
         finished: datetime | None,
         check: Callable[[], None],
         is_patient: bool,
-    ) -> bool:
-        """Mark the row as running by this process, with `columns`; False where another finished the stage.
+    ) -> float | None:
+        """Mark the row as running by this process, with `columns`; gives the working seconds that earlier
+        runs spent on these inputs, None where another process has finished the stage.
 
         `key`: hash of the stage's inputs; `finished`: when the caller saw it finished with these, if it did.
         Where another process holds it: waits and calls `check`, which may raise, or, unless `is_patient`,
         raises StageHeld.
         """
         while True:
-            outcome = self._take(columns, key=key, finished=finished)
-            if outcome != "held":
-                return outcome == "taken"
-            if not is_patient:
-                raise StageHeld(f"{self._columns['stage']} of {self._columns['subject']} is run by another")
+            try:
+                return self._acquire_now(columns, key=key, finished=finished)
+            except StageHeld:
+                if not is_patient:
+                    raise
             check()
             time.sleep(LOOK)
 
-    def _take(
+    def _acquire_now(
         self, columns: Mapping[str, Any], *, key: str, finished: datetime | None
-    ) -> Literal["taken", "held", "done"]:
+    ) -> float | None:
         """One try, in one transaction, so that of two processes one sees what the other did."""
+        query = select(StageRun).filter_by(**self._stage)
         with read_session(self._engine) as session:
-            row = session.scalar(select(StageRun).where(self._has_key))
+            row = session.scalar(query)
             if row is not None and not is_free(row):
-                return "held"
-        try:
-            with write_session(self._engine) as session:
-                row = session.scalar(select(StageRun).where(self._has_key).with_for_update())
-                if row is None:
-                    row = StageRun(**self._columns, packages={}, seconds=0.0)
-                    session.add(row)
-                elif not is_free(row):
-                    return "held"
-                elif (row.status, row.input_hash) == ("done", key) and row.finished != finished:
-                    return "done"
-                values = {**columns, **self._who, "status": "running", "heartbeat": utc_now()}
-                for name, value in values.items():
-                    setattr(row, name, value)
-                session.flush()
-        except IntegrityError:  # another process made the row in this moment
-            return "held"
-        return "taken"
+                raise StageHeld(f"another process runs {self._words}")
+        with write_session(self._engine) as session:
+            new_row = {**self._stage, "input_hash": key, "status": "waiting", "packages": {}}
+            insert_missing(session, StageRun, [new_row], on=tuple(self._stage))
+            row = session.scalars(query.with_for_update()).one()
+            if not is_free(row):
+                raise StageHeld(f"another process runs {self._words}")
+            if (row.status, row.input_hash) == ("done", key) and row.finished != finished:
+                return None
+            seconds = row.seconds if row.input_hash == key else 0.0
+            now = utc_now()
+            state = {"input_hash": key, "started": now, "heartbeat": now, "status": "running"}
+            for name, value in {**columns, **self._holder, **state, "seconds": seconds}.items():
+                setattr(row, name, value)
+        return seconds
 
     def write(self, **columns: Any) -> None:
         """Change columns of the row. Raises StageHeld where another process has taken the stage over."""
+        own_row = update(StageRun).filter_by(**self._stage, **self._holder, status="running")
         with write_session(self._engine) as session:
-            written = session.execute(update(StageRun).where(self._is_own).values(**columns))
+            written = session.execute(own_row.values(**columns))
             if not written.rowcount:  # type: ignore[attr-defined]
-                raise StageHeld(f"{self._columns['stage']} of {self._columns['subject']} was taken over")
-
-    @property
-    def _is_own(self) -> ColumnElement[bool]:
-        is_own = (getattr(StageRun, name) == value for name, value in self._who.items())
-        return and_(self._has_key, StageRun.status == "running", *is_own)
+                raise StageHeld(f"another process has taken over {self._words}")
 
     @contextmanager
     def beating(self) -> Iterator[None]:
@@ -149,8 +144,8 @@ class Lease:
                     self.write(heartbeat=utc_now())
                 except StageHeld:
                     return  # the work hears of it with its next report
-                except DatabaseProblem:
-                    continue  # e.g. a server that starts again; the lease holds for a while
+                except Exception:  # e.g. a server that starts again: the lease holds for a while
+                    continue
 
         thread = threading.Thread(target=beat, name="lease", daemon=True)
         thread.start()

@@ -31,13 +31,14 @@ def study_lock(home: Path, study_hash: str, *, side_by_side: bool = False) -> It
             fcntl.flock(handle, (fcntl.LOCK_SH if side_by_side else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
-            process, _, host = handle.read().strip().partition(" ")
+            process, _, host = handle.read().strip().rpartition("\n")[2].partition(" ")
             where = f" on {host}" if host and host != platform.node() else ""
             raise AlreadyRunning(
                 f"this study is being run by process {process or 'unknown'}{where}; "
                 "wait for it or stop it first"
             ) from None
-        handle.truncate(0)
+        if not side_by_side:
+            handle.truncate(0)
         handle.write(lock_note())
         handle.flush()
         yield

@@ -165,8 +165,8 @@ def marked_row(mark: Mark, words: Callable[[BaseException], str] = plain_words) 
     mark(status="done")
 
 
-_StoredRow: TypeAlias = Row[str, str, datetime, float, list[dict[str, Any]] | None]
-"""Status, input hash, moment of the end, seconds and files."""
+_StoredRow: TypeAlias = Row[str, str, datetime, list[dict[str, Any]] | None]
+"""Status, input hash, moment of the end, and files."""
 
 
 class StageRow:
@@ -181,7 +181,7 @@ class StageRow:
         self._model = subject.model
 
     def _read(self) -> _StoredRow | None:
-        columns = (StageRun.status, StageRun.input_hash, StageRun.finished, StageRun.seconds, StageRun.files)
+        columns = (StageRun.status, StageRun.input_hash, StageRun.finished, StageRun.files)
         with read_session(self._engine) as session:
             return session.execute(select(*columns).filter_by(**self._columns)).first()
 
@@ -234,15 +234,14 @@ class StageRow:
         with read_session(self._engine) as session:
             return is_left_out(session.scalar(query))
 
-    def clear(self) -> list[str]:
-        """Remove what is damaged, so that nobody takes it for whole; a line for each unit that was lost.
-
-        Raises DamagedFile for a model that was not made here.
-        """
-        problems = self.problems(as_input=True)
+    def require_remakeable(self, problems: Iterable[tuple[Unit, FileProblem]]) -> None:
+        """Raise DamagedFile for a model that was not made here."""
         for unit, problem in problems:
             if unit.lies_elsewhere and Path(unit.path).resolve() == Path(self._model).resolve():
                 raise DamagedFile(explained(problem, lies_elsewhere=True))
+
+    def remove(self, problems: Iterable[tuple[Unit, FileProblem]]) -> list[str]:
+        """Remove what is damaged, so that nobody takes it for whole; a line for each unit that was lost."""
         lost: dict[str, list[FileProblem]] = {}
         for unit, problem in problems:
             lost.setdefault(unit.path, []).append(problem)
@@ -252,12 +251,6 @@ class StageRow:
             f"{first}{f' (and {len(others)} more files beside it)' if others else ''}"
             for first, *others in lost.values()
         ]
-
-    @property
-    def seconds(self) -> float:
-        """Working seconds that earlier runs spent on the same inputs."""
-        row = self._read()
-        return float(row.seconds or 0.0) if row is not None and row.input_hash == self.key else 0.0
 
 
 def is_done(context: StudyContext, stage: Stage, subject: Subject) -> bool:
@@ -317,16 +310,16 @@ def run_stage(
     """
     row = StageRow(context, stage, subject)
     finished = row.finished
-    if row.has_finished and not row.problems(as_input=is_input):
+    if finished is not None and not row.problems(as_input=is_input):
         return False
     if stage.level is not Level.STUDY and _lacks_texts(context, subject):
         raise StageFailed(
             f"{stage.name} of {subject.name} is not done, and texts were left out of this database; "
             "run the study where its texts are"
         )
+    problems = row.problems(as_input=True)
     try:
-        for line in row.clear():
-            note(f"{line}: {stage.name} of {subject.name} ran again")
+        row.require_remakeable(problems)
     except DamagedFile as error:
         raise StageFailed(f"{stage.name} of {subject.name}: {error}") from error
     reporter = Reporter(lambda *_, **__: None, context.should_stop)
@@ -338,25 +331,31 @@ def run_stage(
                 run_stage(
                     context, earlier, of_subject, gather=gather, inputs=inputs, is_input=True, note=note
                 )
-    seconds_before = row.seconds
     columns = {
-        "input_hash": row.key,
         "error": None,
-        "started": utc_now(),
         "finished": None,
         "message": "",
         "done": 0.0,
         "total": 0.0,
-        "seconds": seconds_before,
         "packages": provenance.packages(),
         "git_revision": provenance.git_revision(),
     }
-    if not row.lease.acquire(
+    seconds = row.lease.acquire(
         columns, key=row.key, finished=finished, check=reporter.check, is_patient=is_patient
-    ):
+    )
+    if seconds is None:
         return False
     with row.lease.beating():
-        _run(context, stage, subject, row=row, seconds_before=seconds_before, gather=gather, note=note)
+        _run(
+            context,
+            stage,
+            subject,
+            row=row,
+            seconds_before=seconds,
+            problems=problems,
+            gather=gather,
+            note=note,
+        )
     return True
 
 
@@ -367,10 +366,14 @@ def _run(
     *,
     row: StageRow,
     seconds_before: float,
+    problems: Iterable[tuple[Unit, FileProblem]],
     gather: Callable[[Stage, Subject], None] | None,
     note: Callable[[str], None],
 ) -> None:
-    """Run a stage and keep its state in its row; `seconds_before`: of work on the same inputs earlier."""
+    """Run a stage and keep its state in its row.
+
+    `seconds_before`: of work on the same inputs earlier; `problems`: its files that are lost.
+    """
     started = time.monotonic()
 
     def mark(**columns: Any) -> None:
@@ -387,6 +390,8 @@ def _run(
         with marked_row(mark, words):
             reporter = Reporter(sink, context.should_stop, note)
             reporter.check()
+            for line in row.remove(problems):
+                note(f"{line}: {stage.name} of {subject.name} ran again")
             if gather is not None and stage.all_ranks is not None:
                 gather(stage, subject)
             stage.run(context, subject, reporter)

@@ -164,8 +164,10 @@ def announce_all(context: StudyContext, planned: Iterable[Planned]) -> None:
     absent = {"status": "waiting", "packages": {}, "study_id": context.study_id}
     with write_session(context.engine) as session:
         insert_missing(session, Arm, new_arms, on=("study_id", "name"))
-        rows = session.scalars(select(StageRun).filter_by(study_id=context.study_id).with_for_update())
-        for row in rows:
+        query = select(StageRun).filter_by(study_id=context.study_id)
+        if len(arms) == 1:  # of an arm that runs apart; rows of other arms need not wait
+            query = query.where(StageRun.subject.in_({subject for _, subject in keys}))
+        for row in session.scalars(query.order_by(StageRun.id).with_for_update()):
             key = keys.pop((row.stage, row.subject), None)
             # Where files of a finished stage are lost, that is told when it runs again.
             if key is None or (row.status, row.input_hash) == ("done", key) or not is_free(row):
@@ -216,7 +218,7 @@ def walk(
     ]
     held_tasks, pace = list[Task](), Pace()
     # What other processes run is waited for when there is nothing else to do.
-    while tasks and not outcome.stopped:
+    while tasks and not (outcome.stopped or executor.stopping):
         for task, task_outcome in executor.run(tasks, look):
             outcome.add(task_outcome)
             if task_outcome.status == "held":

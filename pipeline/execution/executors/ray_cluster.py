@@ -21,6 +21,7 @@ from hormesis.db.problems import parse_url
 from hormesis.pipeline.execution.executors.workers import limit_threads
 from hormesis.pipeline.execution.lock import POLL_SECONDS
 from hormesis.pipeline.execution.provenance import host
+from hormesis.pipeline.execution.stage import plain_words
 from hormesis.pipeline.execution.walk import Task, TaskOutcome, run_task
 
 RETRIES = 3
@@ -51,13 +52,14 @@ class RayExecutor:
     """Tasks side by side on the machines of a cluster. A worker that dies costs its stage alone."""
 
     def __init__(self, ray: Any, head: tuple[str, int], *, threads: int) -> None:
-        """`ray`: the module, connected; `head`: where it answers; `threads`: cores of each task."""
+        """`ray`: the module, connected; `head`: where it answers; `threads`: cores of each task, at most."""
         self._ray, self._head = ray, head
         self._is_stopping = False
-        self._references: list[Any] = []
-        resources = {"num_gpus": 1} if ray.cluster_resources().get("GPU") else {}
-        self._run = ray.remote(_run_on_worker).options(num_cpus=threads, max_retries=RETRIES, **resources)
-        self._threads = threads
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self._threads = max(1, min(threads, int(max(node.get("CPU", 1) for node in nodes))))
+        resources = {"num_gpus": 1} if any(node.get("GPU") for node in nodes) else {}
+        task = ray.remote(_run_on_worker)
+        self._run = task.options(num_cpus=self._threads, max_retries=RETRIES, **resources)
 
     @property
     def stopping(self) -> bool:
@@ -65,10 +67,8 @@ class RayExecutor:
         return self._is_stopping
 
     def ask_to_stop(self) -> None:
-        """Interrupt every task, as Ctrl-C would."""
+        """Have every task interrupted, as Ctrl-C would."""
         self._is_stopping = True
-        for reference in self._references:
-            self._ray.cancel(reference)
 
     def run(self, tasks: Sequence[Task], look: Callable[[], None]) -> Iterator[tuple[Task, TaskOutcome]]:
         """Run tasks and give each with its outcome as it ends; `look` is called meanwhile.
@@ -76,10 +76,13 @@ class RayExecutor:
         Raises ClusterLost where the head no longer answers.
         """
         waiting = {self._run.remote(task, self._threads): task for task in tasks}
-        last_answer = time.monotonic()
+        last_answer, is_cancelled = time.monotonic(), False
         while waiting:
-            self._references = list(waiting)
-            done, _ = self._ray.wait(self._references, num_returns=1, timeout=POLL_SECONDS)
+            if self._is_stopping and not is_cancelled:
+                is_cancelled = True  # once: a second interrupt could cut the mark that a stage was stopped
+                for reference in waiting:
+                    self._ray.cancel(reference)
+            done, _ = self._ray.wait(list(waiting), num_returns=1, timeout=POLL_SECONDS)
             for reference in done:
                 task = waiting.pop(reference)
                 yield task, self._outcome(task, reference)
@@ -99,6 +102,8 @@ class RayExecutor:
             return outcome
         except errors.TaskCancelledError:
             return TaskOutcome(name, "stopped", worked=True)
+        except errors.RayTaskError as error:
+            return TaskOutcome(name, "failed", f"{name}: {plain_words(error.cause or error)}", worked=True)
         except errors.RayError as error:
             words = str(error).strip().split("\n")[0]
             message = f"{name}: its Ray worker died {RETRIES + 1} times (out of memory?): {words}"
@@ -120,6 +125,8 @@ def ray_executor(database_url: str, *, threads: int) -> Iterator[RayExecutor]:
 
     Raises ClusterProblem where Ray is not installed, no cluster answers, or its machines would share a file.
     """
+    # Else an arm that is too large for a machine's memory is tried for ever.
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
     try:
         import ray
         from ray._private.services import canonicalize_bootstrap_address
@@ -135,7 +142,6 @@ def ray_executor(database_url: str, *, threads: int) -> Iterator[RayExecutor]:
         raise ClusterProblem(
             f"no Ray cluster answers on {where}; start one by: ray start --head, or name one by RAY_ADDRESS"
         )
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, namespace="hormesis")
     except Exception as error:

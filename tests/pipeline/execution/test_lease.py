@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -33,10 +34,9 @@ def engine(new_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def acquire(engine: Engine, **options: Any) -> bool:
-    columns = {"input_hash": "h", "started": utc_now()}
+def acquire(engine: Engine, **options: Any) -> float | None:
     defaults: dict[str, Any] = {"key": "h", "finished": None, "check": lambda: None, "is_patient": False}
-    return Lease(engine, KEY).acquire(columns, **defaults | options)
+    return Lease(engine, KEY).acquire({"error": None}, **defaults | options)
 
 
 def change(engine: Engine, **columns: Any) -> None:
@@ -66,7 +66,7 @@ def test_runs_that_begin_at_once_have_one_row_of_their_study(new_url: str) -> No
 
 
 def test_a_stage_names_who_runs_it_and_is_freed_by_its_end(engine: Engine) -> None:
-    assert acquire(engine)
+    assert acquire(engine) is not None
     assert (row(engine).status, row(engine).host) == ("running", lease.provenance.host())
     held_by = Lease(engine, KEY)
     held_by.write(done=1.0)
@@ -74,7 +74,7 @@ def test_a_stage_names_who_runs_it_and_is_freed_by_its_end(engine: Engine) -> No
     with pytest.raises(StageHeld):
         held_by.write(done=2.0)
     assert row(engine).done == 1.0
-    assert acquire(engine)
+    assert acquire(engine) is not None
 
 
 def test_a_process_of_this_machine_holds_it_until_it_ends(engine: Engine) -> None:
@@ -84,7 +84,7 @@ def test_a_process_of_this_machine_holds_it_until_it_ends(engine: Engine) -> Non
         with pytest.raises(StageHeld):
             acquire(engine)
         process.communicate(b"\n")
-    assert acquire(engine)
+    assert acquire(engine) is not None
 
 
 def test_a_machine_that_gives_no_sign_loses_it_after_the_lease(
@@ -105,7 +105,7 @@ def test_a_machine_that_gives_no_sign_loses_it_after_the_lease(
         with pytest.raises(StageHeld):
             acquire(engine)
     clock[0] = 2.2 * lease.LEASE
-    assert acquire(engine)
+    assert acquire(engine) is not None
     assert row(engine).host != "elsewhere"
 
 
@@ -118,10 +118,10 @@ def test_who_waits_is_told_that_another_finished_it(engine: Engine) -> None:
         checks.append(1)
         change(engine, status="done", finished=utc_now())
 
-    assert not acquire(engine, is_patient=True, check=check)
+    assert acquire(engine, is_patient=True, check=check) is None
     assert len(checks) == 1
     # What was seen finished, e.g. with a damaged file, is done again.
-    assert acquire(engine, finished=row(engine).finished)
+    assert acquire(engine, finished=row(engine).finished) is not None
 
 
 def test_a_silent_stage_gives_signs_of_life_until_it_is_taken_over(
@@ -131,7 +131,16 @@ def test_a_silent_stage_gives_signs_of_life_until_it_is_taken_over(
     acquire(engine)
     first = row(engine).heartbeat
     with Lease(engine, KEY).beating():
+        (beat,) = (thread for thread in threading.enumerate() if thread.name == "lease")
         while row(engine).heartbeat == first:
-            pass
+            time.sleep(0.01)
         change(engine, host="elsewhere", heartbeat=first)
+        beat.join()  # it ends by itself
     assert row(engine).heartbeat == first
+
+
+def test_working_seconds_of_a_holder_that_vanished_are_kept(engine: Engine) -> None:
+    acquire(engine)
+    Lease(engine, KEY).write(seconds=7.0)
+    assert acquire(engine) == 7.0
+    assert acquire(engine, key="other inputs") == 0.0

@@ -47,7 +47,7 @@ class Cluster:
         """Kill the processes of this cluster whose command names this program."""
         for process in psutil.process_iter(["cmdline"]):
             words = " ".join(process.info["cmdline"] or [])
-            if str(self._folder) in words and name in words:
+            if f"{self._folder}/" in words and name in words:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
 
@@ -84,14 +84,15 @@ def finish(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, errors
 
 
-def worker_of(url: str, stage: str) -> int:
+def worker_of(url: str, stage: str, process: subprocess.Popen[str]) -> int:
     """The process that runs this stage on some arm, as soon as there is one."""
-    while True:
+    while process.poll() is None:
         rows = stages(url)
         running = rows[(rows["stage"] == stage) & (rows["status"] == "running")]
         if len(running):
             return int(running["pid"].iloc[0])
         time.sleep(0.02)
+    raise AssertionError(f"the run ended before its stage {stage} was seen")
 
 
 def test_rows_are_those_of_a_local_run_and_two_workers_are_at_work_at_once(
@@ -116,11 +117,28 @@ def test_a_worker_that_is_killed_costs_its_stage_alone(
     if stage != "train":  # what comes before is found by its hash
         shutil.copytree(home / "files", own_home / "files")
     process = start(cluster, study, own_home, url)
-    os.kill(worker_of(url, stage), signal.SIGKILL)
+    os.kill(worker_of(url, stage, process), signal.SIGKILL)
+    rows = stages(url)
+    cut = set(rows[rows["status"] == "running"]["stage"])
     finish(process)
     assert_same_rows(home, url)
     repeated = {name: count for (name, _), count in starts(url).items() if count > 1}
-    assert repeated == {stage: 2}
+    assert len(repeated) == 1 and set(repeated.values()) == {2}
+    assert set(repeated) <= cut
+
+
+def test_ctrl_c_stops_the_stages_at_work(
+    brief: tuple[Path, Path], cluster: Cluster, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    url = audited(postgres.new_database())
+    process = start(cluster, brief[0], tmp_path / "home", url)
+    worker_of(url, "train", process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert errors.strip().endswith("stopped; the same command goes on from here")
+    statuses = set(stages(url)["status"])
+    assert "stopped" in statuses and "running" not in statuses
 
 
 def test_a_lost_head_is_one_line_and_a_new_one_goes_on(
@@ -129,7 +147,7 @@ def test_a_lost_head_is_one_line_and_a_new_one_goes_on(
     study, home = brief
     url, own_home = audited(postgres.new_database()), tmp_path / "home"
     process = start(cluster, study, own_home, url)
-    worker_of(url, "train")
+    worker_of(url, "train", process)
     cluster.kill("gcs_server")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
