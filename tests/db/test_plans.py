@@ -46,6 +46,7 @@ def plans(engine: Engine, path: Path) -> Iterator[list[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("name", [*QUERIES, "latest_change"])
 def test_no_page_query_scans_a_big_table(name: str, engine: Engine, at: Names, plans: list[str]) -> None:
     if name == "latest_change":

@@ -13,9 +13,9 @@ from tests.fixtures.tiny_study import environment
 from tests.wrong_studies import judge, write, wrong_study
 
 SEEDS = range(30)
-ACCEPTED = (2, 15, 22, 24, 26)
+ACCEPTED = (0, 2, 22)
 """Seeds whose study a plan accepts."""
-IN_PROCESSES = (*ACCEPTED, 0, 1, 5, 7, 28)
+IN_PROCESSES = (*ACCEPTED, 5, 1, 12, 7, 28)
 """Those, and one refused for a value, rows, a key, a scorer and a file: commands that tests start."""
 MOST_SECONDS = 1.0
 """Of processor time, until a mistake of the study file itself is told."""

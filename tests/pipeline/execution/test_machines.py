@@ -28,7 +28,7 @@ from tests.fixtures.tiny_study import (
     write_study,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgresql")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("machines")]
 
 
 @pytest.fixture(scope="module")

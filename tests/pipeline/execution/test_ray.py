@@ -21,7 +21,7 @@ from tests.fixtures.postgres_server import PostgresServer
 from tests.fixtures.tiny_study import BRIEF, assert_same_rows, command, environment, finished_study
 
 pytest.importorskip("ray", reason="Ray is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgresql")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 
 class Cluster:
@@ -108,23 +108,25 @@ def test_rows_are_those_of_a_local_run_and_two_workers_are_at_work_at_once(
     assert trainings["started"].max() < trainings["finished"].min(), "both were at work at once"
 
 
-@pytest.mark.parametrize("stage", ["train", "generate"])
-def test_a_worker_that_is_killed_costs_its_stage_alone(
-    stage: str, brief: tuple[Path, Path], cluster: Cluster, tmp_path: Path, postgres: PostgresServer
+def test_a_worker_that_is_killed_in_training_or_generation_costs_its_stage_alone(
+    brief: tuple[Path, Path], cluster: Cluster, tmp_path: Path, postgres: PostgresServer
 ) -> None:
     study, home = brief
-    url, own_home = audited(postgres.new_database()), tmp_path / "home"
-    if stage != "train":  # what comes before is found by its hash
-        shutil.copytree(home / "files", own_home / "files")
-    process = start(cluster, study, own_home, url)
-    os.kill(worker_of(url, stage, process), signal.SIGKILL)
-    rows = stages(url)
-    cut = set(rows[rows["status"] == "running"]["stage"])
+    url, killed = audited(postgres.new_database()), list[str]()
+    process = start(cluster, study, tmp_path / "home", url)
+    for stage in ("train", "generate"):
+        cut: list[str] = []
+        while not cut:  # else it was between two stages, which costs none
+            worker = worker_of(url, stage, process)
+            os.kill(worker, signal.SIGKILL)
+            rows = stages(url).query("pid == @worker and status == 'running'")
+            cut = list(rows["stage"])
+        killed += cut
     finish(process)
     assert_same_rows(home, url)
     repeated = {name: count for (name, _), count in starts(url).items() if count > 1}
-    assert len(repeated) == 1 and set(repeated.values()) == {2}
-    assert set(repeated) <= cut
+    # By the time of the kill the worker may have been at its next stage.
+    assert repeated == dict.fromkeys(killed, 2) and len(killed) == 2
 
 
 def test_ctrl_c_stops_the_stages_at_work(
