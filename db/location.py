@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 DATABASE_FILE = "hormesis.sqlite"
+_MEANT_AS_URL = re.compile(r"(postgres|sqlite)\w*(\+\w*)?:/")
+"""An address with a slash too few, which as a path would make a file of that name."""
 READ_ONLY = "HORMESIS_READ_ONLY"
 """Environment variable that is set where the dashboard was opened on a file to be read."""
 
@@ -24,7 +27,7 @@ def database_url(address: str | None = None) -> str:
     if address is not None and "://" not in address and Path(address).is_dir():
         address = str(Path(address) / DATABASE_FILE)
     address = os.environ.get("HORMESIS_DB", "").strip() if address is None else address
-    if "://" in address:
+    if "://" in address or _MEANT_AS_URL.match(address):
         return address
     path = Path(address).expanduser().absolute() if address else home() / DATABASE_FILE
     # Imported here: the commands that open no database need not wait for its library.

@@ -61,9 +61,11 @@ def parse_url(url: str | URL) -> URL:
             'pip install "hormesis[postgresql]"',
         ) from None
     except (ArgumentError, ValueError):
-        masked = re.sub(r"//[^@]*@", "//***@", str(url))
+        masked = re.sub(r"password=[^&]*", "password=***", re.sub(r"/.*@", "//***@", str(url)))
         raise DatabaseProblem(
-            "failed", f"'{masked}' is not a database URL; write sqlite:///PATH, or set HORMESIS_DB"
+            "failed",
+            f"'{masked}' is not a database URL; write sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME "
+            "(in a password %40 for @, %3A for :, %2F for /)",
         ) from None
     if parsed.drivername not in DRIVERS:
         raise DatabaseProblem(
@@ -94,7 +96,8 @@ def name_of(url: str | URL) -> str:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         return parsed.database
-    return parsed.render_as_string(hide_password=True)
+    secret = {name: "***" for name in parsed.query if "password" in name}
+    return parsed.update_query_dict(secret).render_as_string(hide_password=True)
 
 
 def json_reader(url: str | URL) -> Callable[[str], Any]:

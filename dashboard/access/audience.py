@@ -49,7 +49,7 @@ class Audience:
 def names_of(allow: list[str]) -> tuple[str, ...]:
     """The names of `--allow`. Raises AccessProblem for what is no name of a host."""
     for name in allow:
-        if not name or host_name(name) != name or re.search(r"[\s/,@]", name):
+        if not name or host_name(name) != name or name != name.strip(".") or re.search(r"[\s/,@]", name):
             raise AccessProblem(f"--allow takes a host name like lab.example, without a port; not '{name}'")
     return tuple(allow)
 

@@ -5,6 +5,7 @@ The cookie holds a time signed with a key made from the token (HMAC-SHA256, itsd
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from urllib.parse import parse_qs
 
 from itsdangerous import BadSignature, TimestampSigner
 from jinja2 import Template
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,10 +25,17 @@ from hormesis.db.contract.tokens import is_same, token_from_environment
 COOKIE = "hormesis_viewer"
 COOKIE_SECONDS = 7 * 24 * 3600
 MAX_FORM_BYTES = 4096
+BODY_SECONDS = 20
+"""As the model service waits for what is sent to it."""
 MOST_WRONG = 20
 """Wrong tokens in a minute, from everybody together, after which nobody is let in for the rest of it."""
 HEALTH = "/_stcore/health"
-FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+FORWARDED = (
+    "forwarded",
+    "via",
+    "x-real-ip",
+    *(f"x-forwarded-{name}" for name in ("for", "host", "proto", "server")),
+)
 UNTOLD = (
     "this came through a proxy that the dashboard was not told of: "
     "start it with --allow NAME or --base-path PATH"
@@ -115,12 +123,16 @@ class Guard:
 
 
 async def _sent_token(request: Request) -> bytes:
-    """The form's one field; empty where the form is longer than a token can be."""
+    """The form's one field; empty where the form is longer than a token can be or never comes to its end."""
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_FORM_BYTES:
-            return b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_FORM_BYTES:
+                    return b""
+    except (TimeoutError, ClientDisconnect):
+        return b""
     return parse_qs(body.decode("latin-1")).get("token", [""])[0].strip().encode()
 
 

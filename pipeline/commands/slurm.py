@@ -17,6 +17,13 @@ SCRIPT = """\
 # All nodes must see the home and the database (HORMESIS_DB, of PostgreSQL).
 set -euo pipefail
 export HORMESIS_HOME={home}
+{array}sbatch --job-name={job}{dependency} "$@" <<'REST'
+#!/bin/bash
+# What failed before is tried again, then all arms are taken together.
+{command}
+REST
+"""
+ARRAY = """\
 job=$(sbatch --parsable --job-name={job} --array=0-{last} "$@" <<'ARMS'
 #!/bin/bash
 arms=({arms})
@@ -25,11 +32,6 @@ for ((i = SLURM_ARRAY_TASK_ID; i < ${{#arms[@]}}; i += {tasks})); do
 done
 ARMS
 )
-sbatch --job-name={job} --dependency="afterany:$job" "$@" <<'REST'
-#!/bin/bash
-# What failed above is tried again, then all arms are taken together.
-{command}
-REST
 """
 
 
@@ -38,14 +40,21 @@ def slurm_script(estimate: StudyEstimate, origin: Origin) -> str:
     arms = [arm.name for arm in estimate.arms if arm.stages_left]
     words = [sys.executable, "-m", "hormesis.pipeline.cli", "run", origin.study]
     words += ["--data", origin.data] if origin.data else []
+    job, command = f"hormesis-{estimate.name}", shlex.join(words)
+    array = ARRAY.format(
+        job=job,
+        last=min(len(arms), MOST_TASKS) - 1,
+        arms=shlex.join(arms),
+        tasks=MOST_TASKS,
+        command=command,
+    )
     return SCRIPT.format(
         name=estimate.name,
         hash=estimate.hash,
         n=len(arms),
         home=shlex.quote(str(home())),
-        job=f"hormesis-{estimate.name}",
-        last=max(0, min(len(arms), MOST_TASKS) - 1),
-        arms=shlex.join(arms),
-        tasks=MOST_TASKS,
-        command=shlex.join(words),
+        array=array if arms else "",
+        job=job,
+        dependency=' --dependency="afterany:$job"' if arms else "",
+        command=command,
     )

@@ -35,6 +35,8 @@ BAD = {
     "http://x/y": "is not a kind of database",
     "postgresql://someone:secret@h:notaport/d": "is not a database URL",
     "://": "is not a database URL",
+    "postgresql:/someone:secret@h/d": "is not a database URL",
+    "postgresql://someone:a@secret:w/rd@h/d": "is not a database URL",
     "sqlite://rel.db": "with three slashes",
     "sqlite://": "in memory",
     "sqlite:///:memory:": "in memory",

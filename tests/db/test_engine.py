@@ -31,6 +31,8 @@ def test_location(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert database_url() == f"sqlite:///{tmp_path}/some.db"
     monkeypatch.setenv("HORMESIS_DB", "postgresql://host/name")
     assert database_url() == "postgresql://host/name"
+    monkeypatch.setenv("HORMESIS_DB", "postgresql:/host/name")
+    assert database_url() == "postgresql:/host/name", "no file of that name"
 
 
 def test_writer_sets_its_pragmas_and_begins_at_once(tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ def test_what_cannot_be_opened_is_one_sentence(postgres: PostgresServer) -> None
         postgres.url("absent"): "make it there by: createdb",
         f"postgresql://nobody:secret@{address}/postgres": "does not know this user",
         "postgresql://u:secret@127.0.0.1:1/d": "nothing answers there",
+        "postgresql://u@127.0.0.1:1/d?password=secret": "nothing answers there",
         "postgresql://u:secret@nowhere.invalid/d": "host is not known",
     }
     for url, sentence in sentences.items():

@@ -134,6 +134,8 @@ def ray_executor(database_url: str, *, threads: int) -> Iterator[RayExecutor]:
         raise ClusterProblem('Ray is not installed; install it by: pip install "hormesis[ray]"') from None
     try:
         address = canonicalize_bootstrap_address(os.environ.get("RAY_ADDRESS", "auto"))
+    except ConnectionError:
+        address = None
     except Exception as error:
         raise ClusterProblem(f"RAY_ADDRESS: {str(error).splitlines()[0]}") from error
     where = address or "this machine"

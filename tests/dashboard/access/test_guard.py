@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import MutableMapping
 from http.cookies import SimpleCookie
+from typing import Any
 
 import itsdangerous.timed
 import pytest
@@ -14,6 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from hormesis.dashboard.access import guard
 from hormesis.dashboard.access.audience import Audience
 from hormesis.dashboard.access.guard import COOKIE, COOKIE_SECONDS, MAX_FORM_BYTES, MOST_WRONG, Guard
 from hormesis.db.contract.tokens import TOKEN_VARIABLE
@@ -150,3 +154,23 @@ def test_others_get_nothing_where_no_log_in_is_set_up(
     for answer in (client.get(PAGE), client.post(PAGE, data={"token": token})):
         assert answer.status_code == 403 and TOKEN_VARIABLE in answer.text and part in answer.text
     assert not is_streamed(client)
+
+
+@pytest.mark.parametrize("event", [None, {"type": "http.disconnect"}], ids=["never sent", "cut"])
+def test_a_form_that_never_comes_to_its_end_is_given_up(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, event: dict[str, str] | None
+) -> None:
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.05)
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        if event is None:
+            await asyncio.Event().wait()
+        return event or {}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/hormesis/", "headers": [], "query_string": b""}
+    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 401
