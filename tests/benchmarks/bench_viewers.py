@@ -1,7 +1,8 @@
 """Fifty viewers while a study writes: how much they slow it, and errors on either side.
 
-`python -m tests.benchmarks.bench_viewers [--big PATH] [--viewers 50] [--rounds 2] [--only study|writer]`.
-The alternative is the same work without viewers and without a dashboard; both take turns. Two kinds of work:
+`python -m tests.benchmarks.bench_viewers [--big PATH] [--viewers 50] [--rounds 2] [--only study|writer]
+[--postgresql]`. The alternative is the same work without viewers and without a dashboard; both take turns.
+Two kinds of work:
 
 - a writer that does nothing else: generations, scores and a stage's progress in small transactions, for a
   fixed time, into a copy of the big database (built where PATH does not exist); counted in rows a second;
@@ -39,6 +40,7 @@ from hormesis.db.engine import open_writer
 from hormesis.db.schema import Condition, Generation, Prompt, Score, Scorer, StageRun
 from hormesis.db.write import upsert, write_session
 from tests.benchmarks.bench_dashboard import dashboard, processor_seconds
+from tests.fixtures.postgres_server import PostgresServer, postgres_server
 from tests.fixtures.seeded_database import BIG, build_file
 from tests.fixtures.tiny_study import environment, write_study
 from tests.fixtures.viewer import Run, Viewer, viewing
@@ -199,12 +201,12 @@ def rows_per_second(database: str) -> float:
     return float(done.stdout)
 
 
-def study_seconds(home: Path, study: Path) -> float:
+def study_seconds(home: Path, url: str, study: Path) -> float:
     """One run of the study from start to end, in seconds."""
     begun = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "hormesis.pipeline.cli", "run", str(study)],
-        env=environment(home), check=True, capture_output=True,
+        env=environment(home, url), check=True, capture_output=True,
     )  # fmt: skip
     return time.perf_counter() - begun
 
@@ -232,22 +234,21 @@ def compare_writer(big: Path, scratch: Path, number: int, *, rounds: int) -> Non
     show(measures)
 
 
-def compare_study(scratch: Path, number: int, rounds: int) -> None:
-    """The study without and with viewers, in turn."""
+def compare_study(scratch: Path, number: int, rounds: int, server: PostgresServer | None = None) -> None:
+    """The study without and with viewers, in turn; on SQLite, or on a PostgreSQL server."""
     measures: list[dict[str, Any]] = []
     study = write_study(scratch)
 
     def once(crowded: bool) -> float:
-        with (
-            tempfile.TemporaryDirectory(dir=scratch) as home,
-            watched(f"sqlite:///{home}/hormesis.sqlite", number if crowded else 0, measures),
-        ):
-            return study_seconds(Path(home), study)
+        with tempfile.TemporaryDirectory(dir=scratch) as home:
+            url = server.new_database() if server else f"sqlite:///{home}/hormesis.sqlite"
+            with watched(url, number if crowded else 0, measures):
+                return study_seconds(Path(home), url, study)
 
     alone, crowded = in_turn(once, rounds)
-    print(
-        f"\nreal study, {rounds} rounds: {alone:.1f} s alone, {crowded:.1f} s with {number} viewers: ", end=""
-    )
+    place = "PostgreSQL" if server else "SQLite"
+    print(f"\nreal study on {place}, {rounds} rounds: {alone:.1f} s alone, ", end="")
+    print(f"{crowded:.1f} s with {number} viewers: ", end="")
     print(f"slowed by {crowded / alone - 1:+.1%}")
     show(measures)
 
@@ -285,6 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--viewers", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", choices=("study", "writer"), default=None)
+    parser.add_argument("--postgresql", action="store_true", help="the study on a PostgreSQL server too")
     parser.add_argument("--crowd", default=None, help=argparse.SUPPRESS)
     parser.add_argument("--write", default=None, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -301,6 +303,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             compare_writer(big, scratch, options.viewers, rounds=options.rounds)
         if options.only != "writer":
             compare_study(scratch, options.viewers, options.rounds)
+        if options.postgresql:
+            with postgres_server() as server:
+                compare_study(scratch, options.viewers, options.rounds, server)
     return None
 
 
