@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -83,8 +83,10 @@ items = 20
 tokens_per_source = 400
 """
 TOLERANCE = 1e-3
-TOLERANCES = dict.fromkeys(("feature_cosine", "entanglement", "projection"), 0.02)
-"""By table, of |a - b| / max(1, |a|): what rests on few statements, or on ranks, moves more."""
+TOLERANCES = dict.fromkeys(("feature_cosine", "entanglement", "projection", "map_agreement"), 0.05)
+TOLERANCES |= dict.fromkeys(("activation_block", "direction_profile", "projection_point"), 0.005)
+"""By table, of |a - b| / max(1, |a|): what rests on few statements, ranks or draws moves more; so does what
+is stored in float16, and points made of it."""
 ROWS_BEYOND = 0.02
 """Rows of a table that may be beyond it, as one drawn token may change a text."""
 
@@ -185,8 +187,8 @@ def decoding(seconds: float) -> list[Figure]:
     return figures
 
 
-def study(seconds: float, folder: Path) -> list[Figure]:
-    """The largest difference of every table. Raises RuntimeError where a run fails, TimeoutExpired."""
+def study(seconds: float, folder: Path) -> Iterator[Figure]:
+    """The largest difference of every table, as runs end. Raises RuntimeError, TimeoutExpired."""
     path, end = write_study(folder, BRIEF | PRECISION), time.monotonic() + seconds
     path.write_text(path.read_text(encoding="utf-8") + SECTIONS, encoding="utf-8")
 
@@ -200,20 +202,19 @@ def study(seconds: float, folder: Path) -> list[Figure]:
             raise RuntimeError(f"study {name}: {done.stderr[-600:]}")
         return time.monotonic() - begun
 
-    with ThreadPoolExecutor() as pool:
-        alone = pool.submit(run, "first", CUDA_VISIBLE_DEVICES="")
-        times = [pool.submit(run, "second", **OTHER_ROUNDING).result(), alone.result()]
-    for kind in ("text", "corpus", "mixes", "checkpoints"):
-        shutil.copytree(folder / "first" / "files" / kind, folder / "third" / "files" / kind)
-    times.append(run("third", **OTHER_ROUNDING))
-
     def compare(name: str) -> list[TableDifference]:
         urls = [f"sqlite:///{folder / home / 'hormesis.sqlite'}" for home in ("first", name)]
         return differences(*urls, lambda table: TOLERANCES.get(table, TOLERANCE))
 
-    tables = [table for table in compare("second") if table.table == "train_point"]
-    tables += [table for table in compare("third") if table.table != "train_point"]
-    return [Figure.of("study", "seconds of a run", times, unit="s"), *map(_figure, tables)]
+    with ThreadPoolExecutor() as pool:
+        alone = pool.submit(run, "first", CUDA_VISIBLE_DEVICES="")
+        times = [pool.submit(run, "second", **OTHER_ROUNDING).result(), alone.result()]
+    yield Figure.of("study", "seconds of a run", times, unit="s")
+    yield from (_figure(table) for table in compare("second") if table.table == "train_point")
+    for kind in ("text", "corpus", "mixes", "checkpoints"):
+        shutil.copytree(folder / "first" / "files" / kind, folder / "third" / "files" / kind)
+    run("third", **OTHER_ROUNDING)
+    yield from (_figure(table) for table in compare("third") if table.table != "train_point")
 
 
 def _figure(table: TableDifference) -> Figure:
@@ -238,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{device}; torch {torch.__version__}; load {os.getloadavg()[0]:.1f}", flush=True)
     figures, problems = list[Figure](), dict[str, str]()
     with tempfile.TemporaryDirectory() as name:
-        parts: dict[str, Callable[[Path], list[Figure]]] = {
+        parts: dict[str, Callable[[Path], Iterable[Figure]]] = {
             "training": lambda folder: training(share, folder, is_compiled=ON_CUDA),
             "training not compiled": lambda folder: (
                 training(share, folder, is_compiled=False) if ON_CUDA else []
@@ -252,7 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 folder.mkdir()
                 begun = time.monotonic()
                 try:
-                    figures += measure(folder)
+                    for figure in measure(folder):
+                        figures.append(figure)  # one by one: those before a problem stay
                 except Exception as error:
                     problems[part] = f"{type(error).__name__}: {error}"
                 print(f"{part}: {time.monotonic() - begun:.0f} s {problems.get(part, '')}", flush=True)

@@ -303,7 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             compare_writer(big, scratch, options.viewers, rounds=options.rounds)
         if options.only != "writer":
             compare_study(scratch, options.viewers, options.rounds)
-        if options.postgresql:
+        if options.postgresql and options.only != "writer":
             with postgres_server() as server:
                 compare_study(scratch, options.viewers, options.rounds, server)
     return None
