@@ -155,7 +155,9 @@ def test_a_lost_head_is_one_line_and_a_new_one_goes_on(
     assert process.returncode == 2
     assert "was lost; what is done is kept: start it again" in errors.strip().splitlines()[-1]
     cluster.kill()
-    rows = stages(url)
+    workers = map(int, stages(url)["pid"].dropna().unique())
+    psutil.wait_procs([psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=60)
+    rows = stages(url)  # workers end a moment after what has started them
     cut = rows[rows["status"] == "running"]
     cluster.start(2)
     finish(start(cluster, study, own_home, url))
