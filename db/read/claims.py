@@ -13,12 +13,8 @@ from hormesis.db.schema import DoseFit, NullEffect, Verdict
 def verdicts(engine: Engine, study_id: int) -> pd.DataFrame:
     """Every stored verdict of a study in the order of the registry, for every prompt set and scorer."""
     query = study_rows(Verdict, study_id)
-    return frame(
-        engine,
-        query.order_by(
-            *(key.nulls_first() for key in (Verdict.prompt_set, Verdict.scorer)), Verdict.position
-        ),
-    )
+    sets = (Verdict.prompt_set.nulls_first(), Verdict.scorer.nulls_first())
+    return frame(engine, query.order_by(*sets, Verdict.position))
 
 
 def dose_fits(engine: Engine, study_id: int) -> pd.DataFrame:
