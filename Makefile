@@ -36,7 +36,7 @@ demo: $(RUNNING)
 
 test: $(TESTING)
 	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not quiet"
-	$(PYTEST) -m quiet
+	$(PYTEST) -m quiet tests/browser
 
 check: lint
 	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "$(INNER)"

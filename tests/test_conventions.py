@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from typing import Any
 
+import pytest
 import yaml
 
 from hormesis.backend.service.settings import Settings
@@ -41,6 +43,13 @@ def test_the_hooks_are_the_linters_of_the_check() -> None:
     hooks = loaded(".pre-commit-config.yaml")["repos"][0]["hooks"]
     entries = {hook["entry"].removeprefix(".venv/bin/").removesuffix(" --force-exclude") for hook in hooks}
     assert entries == linters and {hook["language"] for hook in hooks} == {"system"}
+
+
+def test_tests_of_a_group_share_a_worker(request: pytest.FixtureRequest) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("tests run in one process")
+    grouped = [item for item in request.session.items if item.get_closest_marker("xdist_group")]
+    assert grouped and all("@" in item.nodeid for item in grouped), "pytest-xdist reads the group there"
 
 
 def test_the_changelog_has_the_usual_headings() -> None:

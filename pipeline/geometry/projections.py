@@ -107,10 +107,11 @@ def quality(
     if count < 1:
         return None, None
     points, coordinates = points[rated], coordinates[rated]
-    with threadpool_limits(1, "blas"):  # as in `_neighbours`
+    # sklearn limits the libraries that were there when it first looked; scipy's may have come since.
+    with threadpool_limits(1, "blas"):
         value = trustworthiness(points, coordinates, n_neighbors=count, metric=metric)
-    of_points, _ = _neighbours(points, count + 1, metric)
-    on_map, _ = _neighbours(coordinates, count + 1, "euclidean")
+        of_points, _ = _neighbours(points, count + 1, metric)
+        on_map, _ = _neighbours(coordinates, count + 1, "euclidean")
     shares = [
         len((set(row) - {place}) & (set(mapped) - {place})) / count
         for place, (row, mapped) in enumerate(zip(of_points.tolist(), on_map.tolist(), strict=True))
@@ -162,7 +163,9 @@ def _umap(
     # numba gives OpenMP a thread per core for good, and on a busy machine they wait for each other forty
     # times as long as they compute: torch gets its own number back, and neighbours are found before numba is
     # there.
-    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
+    import sklearn.neighbors  # noqa: F401  (its libraries are limited too)
+
+    with threadpool_limits({"openmp": 1, "blas": 1}), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         nearest = _neighbours(points, neighbours, metric)
         reducer = _load_umap().UMAP(
@@ -185,14 +188,13 @@ def _neighbours(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Exact nearest neighbours, the point itself first: indices and distances, [n, count].
 
-    Computed here because umap would compile its own search for 8 s in every process.
+    Computed here because umap would compile its own search for 8 s in every process. Callers limit threads:
+    to look for the libraries that have some takes longer than a small search.
     """
     from sklearn.neighbors import NearestNeighbors
 
     search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(points)
-    # sklearn limits the libraries that were there when it first looked; scipy's may have come since.
-    with threadpool_limits(1, "blas"):
-        distances, indices = search.kneighbors(points)
+    distances, indices = search.kneighbors(points)
     return indices.astype(np.int64), distances.astype(np.float32)
 
 

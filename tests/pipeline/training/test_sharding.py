@@ -24,7 +24,6 @@ from hormesis.pipeline.study.scales import train_settings
 from hormesis.pipeline.training.data import window_loss
 from hormesis.pipeline.training.state import latest_checkpoint
 from hormesis.pipeline.training.train import TrainResult
-from tests.conftest import ROOT
 from tests.fixtures.training_process import run, small_settings
 
 NOISE = 2e-5
@@ -41,7 +40,6 @@ def launch(folder: Path, n_processes: int, **orders: Any) -> subprocess.Popen[st
     arguments = [str(folder), str(n_processes), json.dumps(orders)]
     return subprocess.Popen(
         [sys.executable, "-m", "tests.fixtures.sharded_process", *arguments],
-        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

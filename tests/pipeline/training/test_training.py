@@ -161,7 +161,7 @@ def test_a_damaged_checkpoint_is_passed_over(undisturbed: TrainResult, tmp_path:
 @pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(undisturbed: TrainResult, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fixtures.training_process", str(tmp_path), "14"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert any("hanging" in line for line in process.stdout)
     process.send_signal(signal.SIGKILL)
