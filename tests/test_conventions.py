@@ -52,6 +52,13 @@ def test_tests_of_a_group_share_a_worker(request: pytest.FixtureRequest) -> None
     assert grouped and all("@" in item.nodeid for item in grouped), "pytest-xdist reads the group there"
 
 
+def test_quiet_tests_lie_where_the_check_looks_for_them() -> None:
+    (folder,) = re.findall(r"-m quiet (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    files = (ROOT / "tests").rglob("test_*.py")
+    quiet = [path for path in files if re.search(r"pytest\.mark\.quiet\b", path.read_text(encoding="utf-8"))]
+    assert {path.parent for path in quiet} == {ROOT / folder}
+
+
 def test_the_changelog_has_the_usual_headings() -> None:
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     releases = re.findall(r"^## (.+)$", text, re.MULTILINE)

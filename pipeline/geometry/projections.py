@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from hormesis.pipeline.statistics.samples import sample_rows
 from hormesis.pipeline.study.config_sections import ProjectionConfig
@@ -160,14 +160,16 @@ def _umap(
         "init": initialisation,
         "umap": importlib.metadata.version("umap-learn"),
     }
+    import sklearn.neighbors  # noqa: F401  (its libraries are limited too)
+
     # numba gives OpenMP a thread per core for good, and on a busy machine they wait for each other forty
     # times as long as they compute: torch gets its own number back, and neighbours are found before numba is
     # there.
-    import sklearn.neighbors  # noqa: F401  (its libraries are limited too)
-
-    with threadpool_limits({"openmp": 1, "blas": 1}), warnings.catch_warnings():
+    pools = ThreadpoolController()
+    with pools.limit(limits=1, user_api="openmp"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        nearest = _neighbours(points, neighbours, metric)
+        with pools.limit(limits=1, user_api="blas"):
+            nearest = _neighbours(points, neighbours, metric)
         reducer = _load_umap().UMAP(
             n_components=dimensions,
             n_neighbors=neighbours,
@@ -188,8 +190,8 @@ def _neighbours(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Exact nearest neighbours, the point itself first: indices and distances, [n, count].
 
-    Computed here because umap would compile its own search for 8 s in every process. Callers limit threads:
-    to look for the libraries that have some takes longer than a small search.
+    Computed here because umap would compile its own search for 8 s in every process. Callers limit the
+    BLAS: to look for the libraries that have threads takes longer than a small search.
     """
     from sklearn.neighbors import NearestNeighbors
 

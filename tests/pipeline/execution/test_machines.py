@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.audit import audited, stages, starts
+from tests.fixtures.audit import audited, cut_stages, repetitions, stages, starts
 from tests.fixtures.forked import HOST
 from tests.fixtures.postgres_server import PostgresServer
 from tests.fixtures.tiny_study import (
@@ -101,15 +101,13 @@ def test_the_stages_of_a_vanished_machine_are_taken_over_after_the_lease(
         cut = "train"
         while not ((rows := stages(url))[rows["stage"] == cut]["done"] > 0).any():
             time.sleep(0.1)
-    rows = stages(url)
-    cut_rows = rows[rows["status"] == "running"]
-    assert len(cut_rows) == 1
+    lost = cut_stages(url, "status == 'running'")
+    assert lost.total() == 1
     with machine("second", shared, url, *arguments) as second:
         ended(second)
     assert_same_rows(home, url)
-    again = {key for key, count in starts(url).items() if count > 1}
-    assert again == set(zip(cut_rows["stage"], cut_rows["subject"], strict=True))
-    taken_over = stages(url).set_index(["stage", "subject"]).loc[list(again)]
+    assert repetitions(url) == lost
+    taken_over = stages(url).set_index(["stage", "subject"]).loc[list(lost)]
     assert set(taken_over["host"]) == {"second"}
 
 

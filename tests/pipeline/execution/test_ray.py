@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from hormesis.dashboard.launch import free_port
-from tests.fixtures.audit import audited, stages, starts
+from tests.fixtures.audit import audited, cut_stages, repetitions, stages, starts
 from tests.fixtures.postgres_server import PostgresServer
 from tests.fixtures.tiny_study import BRIEF, assert_same_rows, command, environment, finished_study
 
@@ -110,23 +110,15 @@ def test_rows_are_those_of_a_local_run_and_two_workers_are_at_work_at_once(
     assert by_arm["started"].min().max() < by_arm["finished"].max().min(), "both were at work at once"
 
 
-Losses = Counter[tuple[str, str]]
-"""How often a stage of a subject was cut."""
-
-
-def cut(url: str, condition: str) -> Losses:
-    rows = stages(url).query(condition)
-    return Counter(zip(rows["stage"], rows["subject"], strict=True))
-
-
-def kill_worker(url: str, stage: str, process: subprocess.Popen[str]) -> Losses:
+def kill_worker(url: str, stage: str, process: subprocess.Popen[str]) -> Counter[tuple[str, str]]:
     """Kill a worker at this stage; what that cut (by then the worker may have been at its next stage)."""
-    lost: Losses = Counter()
-    while not lost:  # else it was between two stages, which costs none
+    while True:
         worker = worker_of(url, stage, process)
         os.kill(worker, signal.SIGKILL)
-        lost = cut(url, f"pid == {worker} and status == 'running'")
-    return lost
+        if lost := cut_stages(url, f"pid == {worker} and status == 'running'"):
+            assert lost.total() == 1
+            return lost
+        # It was between two stages, which costs none.
 
 
 def test_lost_heads_killed_workers_and_ctrl_c_cost_the_stages_at_work_alone(
@@ -143,7 +135,7 @@ def test_lost_heads_killed_workers_and_ctrl_c_cost_the_stages_at_work_alone(
     cluster.kill()
     workers = map(int, stages(url)["pid"].dropna().unique())
     psutil.wait_procs([psutil.Process(pid) for pid in workers if psutil.pid_exists(pid)], timeout=60)
-    losses = cut(url, "status == 'running'")  # workers end a moment after what has started them
+    losses = cut_stages(url, "status == 'running'")  # workers end a moment after what has started them
 
     cluster.start(4)
     process = start(cluster, study, own_home, url)
@@ -153,15 +145,15 @@ def test_lost_heads_killed_workers_and_ctrl_c_cost_the_stages_at_work_alone(
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert errors.strip().endswith("stopped; the same command goes on from here")
-    stopped = cut(url, "status == 'stopped'")
-    assert stopped and not cut(url, "status == 'running'")
+    stopped = cut_stages(url, "status == 'stopped'")
+    assert stopped and not cut_stages(url, "status == 'running'")
     losses += stopped
 
     process = start(cluster, study, own_home, url)
     losses += kill_worker(url, "generate", process)
     finish(process)
     assert_same_rows(home, url)
-    assert starts(url) - Counter(set(starts(url))) == losses
+    assert repetitions(url) == losses
 
 
 @pytest.mark.parametrize(
