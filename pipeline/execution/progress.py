@@ -19,20 +19,21 @@ class Stopped(Exception):
 
 
 class Pace:
-    """Lets work that recurs, such as a look at all rows, take at most a twentieth of the time."""
+    """Lets work that recurs, such as a look at all rows, take a second, and then a twentieth of the time."""
 
+    FREE = 1.0
     SHARE = 1 / 20
 
     def __init__(self) -> None:
-        self._due = 0.0
+        self._begun = time.monotonic()
+        self._spent = 0.0
 
     def run(self, work: Callable[[], object]) -> None:
-        """Do the work, unless the last time was too short ago for how long it took."""
+        """Do the work, unless it has taken more than its share up to now."""
         started = time.monotonic()
-        if started >= self._due:
+        if self._spent <= max(self.FREE, self.SHARE * (started - self._begun)):
             work()
-            ended = time.monotonic()
-            self._due = ended + (ended - started) / self.SHARE
+            self._spent += time.monotonic() - started
 
 
 class Sink(Protocol):

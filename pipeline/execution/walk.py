@@ -5,9 +5,9 @@ The one place that knows order, failure and stop; where the work is done is an e
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Protocol
 
 from sqlalchemy import select
@@ -216,19 +216,25 @@ def walk(
         Task(study, subject, graph.of_subject(context.config, subject), before, is_patient=False)
         for subject in subjects(context)
     ]
-    held_tasks, pace = list[Task](), Pace()
+    held_tasks, unsummarised, pace = list[Task](), deque[Subject](), Pace()
+
+    def look_and_summarise() -> None:
+        look()
+        # With many arms each summary takes longer; the study's end makes all of them anew.
+        if unsummarised:
+            pace.run(lambda: _after_each(context, graph, unsummarised.popleft(), outcome.failures))
+
     # What other processes run is waited for when there is nothing else to do.
     while tasks and not (outcome.stopped or executor.stopping):
-        for task, task_outcome in executor.run(tasks, look):
+        for task, task_outcome in executor.run(tasks, look_and_summarise):
             outcome.add(task_outcome)
             if task_outcome.status == "held":
                 held_tasks.append(replace(task, is_patient=True))
                 continue
             outcome.arms.append(task_outcome)
             if task_outcome.status == "done":
-                # With many arms each summary takes longer; the study's end makes all of them anew.
-                pace.run(partial(_after_each, context, graph, task.subject, outcome.failures))
-            look()
+                unsummarised.append(task.subject)
+            look_and_summarise()
         tasks, held_tasks = held_tasks, []
     outcome.stopped |= executor.stopping
     for stages in _side_by_side(after_arms):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from hormesis.pipeline.commands.run_study import run_study
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.executors.processes import InlineExecutor, PoolExecutor
 from hormesis.pipeline.execution.graph import Graph, GraphError, arm_subjects
-from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.progress import Pace, Reporter
 from hormesis.pipeline.execution.stage import STUDY, Stage, Subject
 from hormesis.pipeline.execution.study import StudyHandle, register
 from hormesis.pipeline.execution.walk import Outcome, Task, TaskOutcome, announce_all, walk
@@ -121,6 +122,26 @@ def test_every_executor_does_all_and_a_second_walk_nothing(
     assert again.exit_code == 0 and not again.worked
     context = study.open(lambda: False)
     assert graph.is_finished(context, arm_subjects(context))
+
+
+def test_an_arm_whose_summary_had_to_wait_is_told_while_others_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "FREE", 0.0)
+    monkeypatch.setattr(Pace, "SHARE", 0.5)
+
+    def wait_for_the_others(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
+        until = time.monotonic() + 60
+        while subject.name == ARMS[2] and len(list(tmp_path.glob("*.summary"))) < 2:
+            assert time.monotonic() < until, "an arm that is done has no summary"
+            time.sleep(0.05)
+
+    def summarise_slowly(context: StudyContext, subject: Subject) -> None:
+        time.sleep(0.3)
+        summarise(context, subject)
+
+    graph = replace(small_graph(wait_for_the_others), after_each=(summarise_slowly,))
+    assert walked(handle(tmp_path), graph, InlineExecutor()).failures == []
 
 
 @pytest.mark.slow
